@@ -1,0 +1,422 @@
+"""`Client`: connects to a server in this process or over HTTP, and speaks every revision.
+
+A client may be entered several times, also by several tasks at once; the connection ends with the last exit, and
+can be made again. Operations raise McpError for an error of the server, ClientError for whatever else goes wrong.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from importlib import metadata
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import msgspec
+
+from ..exceptions import ClientError, FastMCPError, McpError, ToolError
+from ..protocol.errors import HEADER_MISMATCH
+from ..protocol.types import (
+    LOG_LEVELS,
+    CompleteResult,
+    Completion,
+    DiscoverResult,
+    EmptyResult,
+    GetPromptResult,
+    Implementation,
+    InitializeResult,
+    ListPromptsResult,
+    ListResourcesResult,
+    ListResourceTemplatesResult,
+    ListToolsResult,
+    PaginatedResult,
+    Prompt,
+    PromptReference,
+    ReadResourceResult,
+    Resource,
+    ResourceContents,
+    ResourceTemplate,
+    ResourceTemplateReference,
+    Result,
+    ServerCapabilities,
+    SubscriptionFilter,
+    Tool,
+)
+from ..protocol.types import CallToolResult as WireCallToolResult
+from .connection import Connection
+from .eras import Mode, begin
+from .handlers import (
+    ElicitationHandler,
+    Handlers,
+    LogHandler,
+    MessageHandler,
+    ProgressHandler,
+    Roots,
+    SamplingHandler,
+)
+from .known_tools import KnownTools
+from .paging import all_pages
+from .results import CallToolResult, is_wrapped, says_wrapped
+from .subscription import Subscription
+from .transports import transport_for
+
+__all__ = ["Client"]
+
+R = TypeVar("R", bound=Result)
+P = TypeVar("P", bound=PaginatedResult)
+
+
+class Client:
+    """`target` is a server object (in memory), a URL, or a transport.
+
+    `mode`: "auto" asks what the server speaks, "modern" insists on requests without a handshake, "legacy" on a
+    handshake; `protocol_version` allows only that revision. `auth` is a bearer token; `timeout` in seconds per
+    operation, over all its rounds.
+    """
+
+    def __init__(
+        self,
+        target: Any,
+        *,
+        mode: Mode = "auto",
+        headers: Mapping[str, str] | None = None,
+        auth: str | None = None,
+        timeout: float | None = None,
+        elicitation_handler: ElicitationHandler | None = None,
+        sampling_handler: SamplingHandler | None = None,
+        roots: Roots | None = None,
+        log_handler: LogHandler | None = None,
+        progress_handler: ProgressHandler | None = None,
+        message_handler: MessageHandler | None = None,
+        client_info: Implementation | None = None,
+        protocol_version: str | None = None,
+    ) -> None:
+        self.transport = transport_for(target, headers=headers, auth=auth)
+        self._mode: Mode = mode
+        self._version = protocol_version
+        self._timeout = timeout
+        self._progress = progress_handler
+        self._handlers = Handlers(
+            elicitation=elicitation_handler,
+            sampling=sampling_handler,
+            roots=roots,
+            log=log_handler,
+            message=message_handler,
+        )
+        self._client_info = client_info or Implementation(name="headrace", version=_own_version())
+        self._connection: Connection | None = None
+        self._entered = 0
+        self._lock = asyncio.Lock()
+        self._known = KnownTools()
+
+    # The connection
+
+    async def __aenter__(self) -> Self:
+        async with self._lock:
+            if self._connection is None:
+                self._connection = await self._connect()
+            self._entered += 1
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        async with self._lock:
+            self._entered = max(0, self._entered - 1)
+            if self._entered == 0:
+                await self._disconnect()
+
+    async def close(self) -> None:
+        """End the connection now, however often the client was entered."""
+        async with self._lock:
+            self._entered = 0
+            await self._disconnect()
+
+    async def _connect(self) -> Connection:
+        connection = Connection(self.transport, self._handlers, self._client_info, self._heard)
+        try:
+            await self.transport.open(connection.hear)
+            await begin(connection, self._mode, self._version, self._timeout)
+        except BaseException:
+            await connection.close()
+            raise
+        return connection
+
+    async def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        self._known.forget_all()
+        if connection is not None:
+            await connection.close()
+
+    def is_connected(self) -> bool:
+        return self._connection is not None
+
+    @property
+    def protocol_version(self) -> str:
+        """The revision that is spoken. Like the other properties it raises ClientError while not connected."""
+        return self._connected().era.version
+
+    @property
+    def server_info(self) -> Implementation | None:
+        return self._connected().server_info
+
+    @property
+    def server_capabilities(self) -> ServerCapabilities:
+        return self._connected().server_capabilities
+
+    @property
+    def instructions(self) -> str | None:
+        return self._connected().instructions
+
+    @property
+    def initialize_result(self) -> InitializeResult | None:
+        """What the server said in the handshake; None where there was none."""
+        return self._connected().initialize_result
+
+    @property
+    def session_id(self) -> str | None:
+        self._connected()
+        return self.transport.session_id
+
+    # Tools
+
+    async def list_tools(self) -> list[Tool]:
+        """All pages. Over HTTP in 2026-07-28, tools whose header marks break the rules are left out with a warning."""
+        tools = [tool for page in await self._pages("tools/list", ListToolsResult) for tool in page.tools]
+        return self._known.learn(tools, mirrors=self._mirrors())
+
+    async def list_tools_mcp(self, cursor: str | None = None) -> ListToolsResult:
+        """One page, as it came (tools with invalid header marks included)."""
+        return await self._page("tools/list", ListToolsResult, cursor)
+
+    async def call_tool(
+        self,
+        name: str,
+        arguments: Mapping[str, Any] | None = None,
+        *,
+        timeout: float | None = None,
+        progress_handler: ProgressHandler | None = None,
+        raise_on_error: bool = True,
+        meta: Mapping[str, Any] | None = None,
+    ) -> CallToolResult:
+        """Raises ToolError for a tool that failed, unless `raise_on_error` is False."""
+        wire = await self.call_tool_mcp(name, arguments, timeout=timeout, progress_handler=progress_handler, meta=meta)
+        wrapped = is_wrapped(wire.structured_content) and await self._wraps(name, wire)
+        result = CallToolResult.of(wire, wrapped=wrapped)
+        if result.is_error and raise_on_error:
+            raise ToolError(result.text or f"The tool {name!r} failed")
+        return result
+
+    async def call_tool_mcp(
+        self,
+        name: str,
+        arguments: Mapping[str, Any] | None = None,
+        *,
+        timeout: float | None = None,
+        progress_handler: ProgressHandler | None = None,
+        meta: Mapping[str, Any] | None = None,
+    ) -> WireCallToolResult:
+        """The result as it came."""
+        arguments = arguments or {}
+        params = {"name": name, "arguments": arguments}
+        for attempt in (1, 2):
+            headers = self._known.headers(name, arguments)
+            try:
+                return await self.request(
+                    "tools/call",
+                    params,
+                    WireCallToolResult,
+                    timeout=timeout,
+                    progress_handler=progress_handler,
+                    meta=meta,
+                    headers=headers,
+                )
+            except McpError as error:
+                if error.code != HEADER_MISMATCH or attempt == 2 or not self._mirrors():
+                    raise
+                await self.list_tools()  # which arguments are mirrored may have changed
+        raise AssertionError("unreachable")
+
+    # Resources
+
+    async def list_resources(self) -> list[Resource]:
+        pages = await self._pages("resources/list", ListResourcesResult)
+        return [resource for page in pages for resource in page.resources]
+
+    async def list_resources_mcp(self, cursor: str | None = None) -> ListResourcesResult:
+        return await self._page("resources/list", ListResourcesResult, cursor)
+
+    async def list_resource_templates(self) -> list[ResourceTemplate]:
+        pages = await self._pages("resources/templates/list", ListResourceTemplatesResult)
+        return [template for page in pages for template in page.resource_templates]
+
+    async def list_resource_templates_mcp(self, cursor: str | None = None) -> ListResourceTemplatesResult:
+        return await self._page("resources/templates/list", ListResourceTemplatesResult, cursor)
+
+    async def read_resource(self, uri: Any, *, meta: Mapping[str, Any] | None = None) -> list[ResourceContents]:
+        return (await self.read_resource_mcp(uri, meta=meta)).contents
+
+    async def read_resource_mcp(self, uri: Any, *, meta: Mapping[str, Any] | None = None) -> ReadResourceResult:
+        return await self.request("resources/read", {"uri": str(uri)}, ReadResourceResult, meta=meta)
+
+    async def subscribe_resource(self, uri: Any) -> None:
+        """Be told of changes through the message handler. Raises ClientError in 2026-07-28, which has `listen`."""
+        self._only_handshake("subscribe_resource", "listen(uris=[...])")
+        await self.request("resources/subscribe", {"uri": str(uri)}, EmptyResult)
+
+    async def unsubscribe_resource(self, uri: Any) -> None:
+        self._only_handshake("unsubscribe_resource", "listen(uris=[...])")
+        await self.request("resources/unsubscribe", {"uri": str(uri)}, EmptyResult)
+
+    # Prompts
+
+    async def list_prompts(self) -> list[Prompt]:
+        pages = await self._pages("prompts/list", ListPromptsResult)
+        return [prompt for page in pages for prompt in page.prompts]
+
+    async def list_prompts_mcp(self, cursor: str | None = None) -> ListPromptsResult:
+        return await self._page("prompts/list", ListPromptsResult, cursor)
+
+    async def get_prompt(
+        self, name: str, arguments: Mapping[str, Any] | None = None, *, meta: Mapping[str, Any] | None = None
+    ) -> GetPromptResult:
+        """Arguments of a prompt are text; other values are sent as their JSON."""
+        params: dict[str, Any] = {"name": name}
+        if arguments is not None:
+            params["arguments"] = {
+                key: value if isinstance(value, str) else msgspec.json.encode(value).decode()
+                for key, value in arguments.items()
+            }
+        return await self.request("prompts/get", params, GetPromptResult, meta=meta)
+
+    async def complete(
+        self,
+        ref: PromptReference | ResourceTemplateReference,
+        argument: Mapping[str, str],
+        context_arguments: Mapping[str, str] | None = None,
+    ) -> Completion:
+        """`argument` is ``{"name": ..., "value": ...}``; `context_arguments` are those that have a value already."""
+        return (await self.complete_mcp(ref, argument, context_arguments)).completion
+
+    async def complete_mcp(
+        self,
+        ref: PromptReference | ResourceTemplateReference,
+        argument: Mapping[str, str],
+        context_arguments: Mapping[str, str] | None = None,
+    ) -> CompleteResult:
+        params: dict[str, Any] = {"ref": ref, "argument": argument}
+        if context_arguments:
+            params["context"] = {"arguments": context_arguments}
+        return await self.request("completion/complete", params, CompleteResult)
+
+    # The rest
+
+    async def ping(self) -> bool:
+        """True if the server answers; 2026-07-28 has no ping, so it is asked what it speaks."""
+        if self._connected().era.handshake:
+            await self.request("ping", {}, EmptyResult)
+        else:
+            await self.request("server/discover", {}, DiscoverResult)
+        return True
+
+    async def set_logging_level(self, level: str) -> None:
+        """The lowest level of notes to the log handler. Raises ValueError for an unknown one."""
+        if level not in LOG_LEVELS:
+            raise ValueError(f"Unknown log level {level!r}: one of {', '.join(LOG_LEVELS)}")
+        connection = self._connected()
+        if connection.era.handshake:
+            await self.request("logging/setLevel", {"level": level}, EmptyResult)
+        else:
+            connection.set_log_level(level)
+
+    def listen(
+        self, *, tools: bool = False, prompts: bool = False, resources: bool = False, uris: Iterable[str] = ()
+    ) -> Subscription:
+        """Be told of changes: of the lists, and of the resources `uris`. Raises ClientError before 2026-07-28."""
+        connection = self._connected()
+        if not connection.era.listen:
+            raise ClientError(
+                f"{connection.era.version} has no subscriptions/listen: use message_handler and subscribe_resource"
+            )
+        wanted = SubscriptionFilter(
+            tools_list_changed=tools or None,
+            prompts_list_changed=prompts or None,
+            resources_list_changed=resources or None,
+            resource_subscriptions=list(uris) or None,
+        )
+        return Subscription(connection, wanted)
+
+    @property
+    def requests_in_flight(self) -> list[int]:
+        """The ids of the requests that wait for an answer; each round of a call has its own."""
+        return self._connected().ids
+
+    async def cancel(self, request_id: int, reason: str = "cancelled by the client") -> bool:
+        """Give a request up: who waits for it gets a ClientError. False where it is unknown or answered already.
+
+        Cancelling the task that waits does the same without an error.
+        """
+        return self._connected().cancel(request_id, reason)
+
+    async def request(
+        self,
+        method: str,
+        params: Mapping[str, Any],
+        kind: type[R],
+        *,
+        timeout: float | None = None,
+        progress_handler: ProgressHandler | None = None,
+        meta: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> R:
+        """Any request; `kind` is the struct of its result."""
+        return await self._connected().request(
+            method,
+            params,
+            kind,
+            timeout=self._timeout if timeout is None else timeout,
+            progress=progress_handler or self._progress,
+            meta=meta,
+            headers=headers,
+        )
+
+    def _connected(self) -> Connection:
+        if self._connection is None:
+            raise ClientError(f"Not connected to {self.transport.name}: use the client in `async with client:`")
+        return self._connection
+
+    def _mirrors(self) -> bool:
+        return self._connected().era.mirrored_headers and self.transport.mirrors_headers
+
+    def _only_handshake(self, name: str, instead: str) -> None:
+        if not self._connected().era.handshake:
+            raise ClientError(f"{self.protocol_version} has no {name}: use {instead}")
+
+    def _heard(self, method: str) -> None:
+        if method == "notifications/tools/list_changed":
+            self._known.forget()
+
+    async def _wraps(self, name: str, result: WireCallToolResult) -> bool:
+        """Whether the tool's structured content is a wrapper. The list is asked for once where only it can tell."""
+        said = says_wrapped(result.meta)
+        if said is not None:
+            return said
+        if not self._known.knows(name):
+            try:
+                await self.list_tools()
+            except FastMCPError:
+                return False
+        return self._known.wraps(name)
+
+    async def _page(self, method: str, kind: type[P], cursor: str | None) -> P:
+        return await self.request(method, {} if cursor is None else {"cursor": cursor}, kind)
+
+    async def _pages(self, method: str, kind: type[P]) -> list[P]:
+        return await all_pages(lambda cursor: self._page(method, kind, cursor), f"{method} of {self.transport.name}")
+
+
+def _own_version() -> str:
+    try:
+        return metadata.version("headrace")
+    except metadata.PackageNotFoundError:  # run from a source tree
+        return "0"

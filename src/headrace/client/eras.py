@@ -1,0 +1,160 @@
+"""How a connection begins: which revision is spoken.
+
+2026-07-28, Versioning and Streamable HTTP, Backward Compatibility: ask with ``server/discover`` first. An answer, or
+an error that only a server of this era knows, settles it; anything else is a server with a handshake.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Literal
+
+import msgspec
+
+from ..exceptions import ClientError
+from ..protocol.errors import HEADER_MISMATCH, MISSING_CLIENT_CAPABILITY, UNSUPPORTED_VERSION
+from ..protocol.jsonrpc import Response
+from ..protocol.results import SERVER_INFO
+from ..protocol.types import DiscoverResult, Implementation, InitializeRequestParams, InitializeResult
+from ..protocol.versions import ERAS, HANDSHAKE_VERSIONS, LATEST, LATEST_HANDSHAKE, MODERN_VERSIONS, Era, era
+from .connection import Connection, error_of
+from .transports.base import Refused
+
+__all__ = ["Mode", "begin"]
+
+Mode = Literal["auto", "modern", "legacy"]
+
+_BEGIN_SECONDS = 30.0
+_NOT_A_VERDICT = (401, 403, 407, 408, 429)
+"""Refusals that say nothing of the revision."""
+_decode_discover = msgspec.json.Decoder(DiscoverResult).decode
+_decode_initialize = msgspec.json.Decoder(InitializeResult).decode
+
+
+class _Supported(msgspec.Struct):
+    supported: list[str]
+
+
+async def begin(connection: Connection, mode: Mode, version: str | None, timeout: float | None) -> None:
+    """Agree on a revision. `version` allows only that one.
+
+    Raises ClientError where there is none, or the server can't be reached.
+    """
+    wanted = era(version) if version is not None else None
+    if version is not None and wanted is None:
+        raise ClientError(f"Unknown protocol version {version!r}: known are {', '.join(ERAS)}")
+    if wanted is not None:
+        mode = "legacy" if wanted.handshake else "modern"
+    seconds = _BEGIN_SECONDS if timeout is None else timeout
+    try:
+        async with asyncio.timeout(seconds):
+            if mode == "legacy":
+                await _initialize(connection, wanted or LATEST_HANDSHAKE)
+                return
+            fallback = await _discover(connection, wanted or LATEST, pinned=wanted is not None)
+            if fallback is None:
+                return
+            if mode == "modern":
+                raise ClientError(
+                    f"{connection.transport.name} needs a handshake (initialize): connect with mode='auto' or 'legacy'"
+                )
+            await _initialize(connection, fallback)
+    except TimeoutError:
+        raise ClientError(f"{connection.transport.name} did not answer within {seconds:g} seconds") from None
+
+
+async def _discover(connection: Connection, wanted: Era, *, pinned: bool) -> Era | None:
+    """None: agreed. Else the revision to begin a handshake with."""
+    tried: set[str] = set()
+    while True:
+        connection.speak(wanted)
+        tried.add(wanted.version)
+        try:
+            response = await connection.exchange("server/discover", {"_meta": connection.request_meta})
+        except Refused as refused:
+            if 400 <= refused.status < 500 and refused.status not in _NOT_A_VERDICT:
+                return LATEST_HANDSHAKE
+            raise
+        if response.error is None:
+            found = _discovered(response)
+            if found is None:
+                return LATEST_HANDSHAKE  # a server that answers everything, but does not know what was asked
+            supported = found.supported_versions
+            if wanted.version in supported:
+                _adopt(connection, found)
+                return None
+        else:
+            code = response.error.code
+            if code in (HEADER_MISMATCH, MISSING_CLIENT_CAPABILITY):
+                raise error_of(response)  # only a server of this era knows these
+            if code != UNSUPPORTED_VERSION:
+                return LATEST_HANDSHAKE
+            supported = _named(response)
+            if supported is None:
+                return LATEST_HANDSHAKE
+        mutual = [] if pinned else [name for name in MODERN_VERSIONS if name in supported and name not in tried]
+        if not mutual:
+            handshake = [name for name in HANDSHAKE_VERSIONS if name in supported]
+            if pinned or not handshake:
+                raise ClientError(
+                    f"{connection.transport.name} speaks {', '.join(supported) or 'no revision'}, "
+                    f"this client {wanted.version if pinned else ', '.join(ERAS)}"
+                )
+            return ERAS[handshake[0]]
+        wanted = ERAS[mutual[0]]
+
+
+def _named(response: Response) -> list[str] | None:
+    """The versions that an error names."""
+    data: Any = response.error.data if response.error is not None else None
+    try:
+        return msgspec.convert(data, _Supported).supported
+    except msgspec.ValidationError:
+        return None
+
+
+def _discovered(response: Response) -> DiscoverResult | None:
+    try:
+        return _decode_discover(response.result)
+    except msgspec.ValidationError:
+        return None
+
+
+def _adopt(connection: Connection, found: DiscoverResult) -> None:
+    connection.server_capabilities = found.capabilities
+    connection.instructions = found.instructions
+    try:
+        connection.server_info = msgspec.convert((found.meta or {}).get(SERVER_INFO), Implementation)
+    except msgspec.ValidationError:
+        connection.server_info = None  # optional, and only for display
+
+
+async def _initialize(connection: Connection, wanted: Era) -> None:
+    connection.speak(wanted)
+    asked = InitializeRequestParams(
+        protocol_version=wanted.version,
+        capabilities=connection.handlers.capabilities(wanted),
+        client_info=connection.client_info,
+    )
+    response = await connection.exchange("initialize", msgspec.to_builtins(asked))
+    name = connection.transport.name
+    if response.error is not None:
+        named = _named(response)
+        if named is not None:
+            raise ClientError(f"{name} speaks {', '.join(named)}: {response.error.message}") from error_of(response)
+        raise error_of(response)
+    try:
+        result = _decode_initialize(response.result)
+    except msgspec.ValidationError as error:
+        raise ClientError(f"{name} answered initialize with what does not fit: {error}") from None
+    agreed = era(result.protocol_version)
+    if agreed is None or not agreed.handshake:
+        raise ClientError(f"{name} offers the unknown revision {result.protocol_version!r}")
+    connection.speak(agreed)
+    connection.transport.agree(agreed)
+    connection.initialize_result = result
+    connection.server_info = result.server_info
+    connection.server_capabilities = result.capabilities
+    connection.instructions = result.instructions
+    await connection.notify("notifications/initialized")
+    await connection.transport.listen()

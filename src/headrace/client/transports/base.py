@@ -1,0 +1,79 @@
+"""What carries a client's messages.
+
+A transport sends one request and waits for its response; whatever else comes with it (notes, questions) goes to
+`hear`, in order. It knows nothing of tools or of what a revision's requests look like.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import NamedTuple, Protocol
+
+from ...exceptions import ClientError
+from ...protocol.jsonrpc import Message, Response
+from ...protocol.versions import Era
+
+__all__ = ["Hear", "Outgoing", "Refused", "Transport"]
+
+Hear = Callable[[Message], Awaitable[None]]
+"""Takes a notification or a question of the server; never raises."""
+
+
+class Refused(ClientError):
+    """The server refused at the level of HTTP, without a JSON-RPC answer to the request."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class Outgoing(NamedTuple):
+    """One request on its way."""
+
+    id: int
+    method: str
+    body: bytes
+    headers: Mapping[str, str]
+    """What the revision mirrors in headers; transports without headers leave it out."""
+
+
+class Transport(Protocol):
+    @property
+    def name(self) -> str:
+        """How messages call the server; without secrets."""
+        ...
+
+    @property
+    def mirrors_headers(self) -> bool:
+        """Whether `Outgoing.headers` are carried."""
+        ...
+
+    @property
+    def session_id(self) -> str | None: ...
+
+    async def open(self, hear: Hear) -> None:
+        """Get ready. `hear` takes what belongs to no request. A closed transport can be opened again."""
+        ...
+
+    async def close(self) -> None:
+        """End everything: no task and no socket is left. Never raises for a server that is gone."""
+        ...
+
+    async def request(self, outgoing: Outgoing, hear: Hear) -> Response:
+        """The response. Cancelling this closes the request's stream.
+
+        Raises Refused, or another ClientError where the connection failed or the server broke the protocol.
+        """
+        ...
+
+    async def send(self, body: bytes) -> None:
+        """Send a notification, or the answer to a question. Raises ClientError."""
+        ...
+
+    def agree(self, era: Era) -> None:
+        """A handshake agreed on this revision."""
+        ...
+
+    async def listen(self) -> None:
+        """From now on take messages that belong to no request (handshake era)."""
+        ...

@@ -1,0 +1,1 @@
+"""What users register, and what their functions see while they run."""

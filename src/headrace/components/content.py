@@ -1,0 +1,228 @@
+"""Return values -> content blocks and structured content.
+
+Structured content is made from the return annotation: pydantic checks the value and writes its JSON, once; the
+text block carries the same JSON for clients that know no structured content.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Annotated, Any, get_args, get_origin
+
+import msgspec
+import pydantic
+import pydantic_core
+from msgspec import UNSET, Raw
+from pydantic import TypeAdapter
+from pydantic.errors import PydanticUserError
+
+from ..exceptions import ValidationError
+from ..protocol.types import (
+    AudioContent,
+    CallToolResult,
+    ContentBlock,
+    EmbeddedResource,
+    ImageContent,
+    InputRequiredResult,
+    ResourceContents,
+    ResourceLink,
+    TextContent,
+)
+from ..types import Audio, File, Image, ToolResult
+from .json_schema import JsonSchema, SchemaWriter, describe_errors
+from .signature import is_union
+
+__all__ = ["WRAPPED", "Output", "block", "blocks", "json_bytes", "tool_result"]
+
+WRAPPED = "x-fastmcp-wrap-result"
+"""Marks an output schema whose value stands under ``result`` because it is no object."""
+
+_BLOCKS = (TextContent, ImageContent, AudioContent, ResourceLink, EmbeddedResource)
+_MEDIA = (*_BLOCKS, ResourceContents, Image, Audio, File, bytes)
+_WITHOUT_SCHEMA: tuple[Any, ...] = (*_MEDIA, ToolResult, InputRequiredResult, CallToolResult)
+
+
+class Output:
+    """The output schema of a tool and what makes structured content of its values."""
+
+    __slots__ = ("_checked", "_to_json", "_validate", "schema", "wrapped")
+
+    def __init__(
+        self,
+        schema: dict[str, Any],
+        *,
+        validate: Callable[[Any], Any] | None = None,
+        to_json: Callable[[Any], bytes] | None = None,
+        checked: JsonSchema | None = None,
+    ) -> None:
+        self.schema = schema
+        self.wrapped: bool = schema.get(WRAPPED) is True
+        self._validate = validate
+        self._to_json = to_json or json_bytes
+        self._checked = checked
+
+    @classmethod
+    def from_annotation(cls, annotation: Any) -> Output | None:
+        """None where the annotation says nothing, or says content."""
+        if annotation in (inspect.Parameter.empty, None, type(None), Any, object) or _is_content(annotation):
+            return None
+        try:
+            adapter: TypeAdapter[Any] = TypeAdapter(annotation)
+            schema = adapter.json_schema(mode="serialization", schema_generator=SchemaWriter)
+        except (PydanticUserError, NameError, TypeError):
+            return None  # a type that pydantic does not know: text only
+        to_json = adapter.serializer.to_json
+
+        def write(value: Any) -> bytes:
+            return to_json(value, by_alias=True, fallback=_fallback)
+
+        return cls(_as_object(schema), validate=adapter.validator.validate_python, to_json=write)
+
+    @classmethod
+    def from_schema(cls, schema: dict[str, Any], label: str) -> Output:
+        """An output schema given by hand. Raises ValueError for one that is none."""
+        return cls(schema, checked=JsonSchema(schema, label))
+
+    def write(self, value: Any) -> bytes:
+        """The JSON of a value. Raises ValidationError for one that the schema does not allow."""
+        if self._validate is not None:
+            try:
+                value = self._validate(value)
+            except pydantic.ValidationError as error:
+                raise ValidationError(
+                    f"the returned value does not fit the return annotation:\n{describe_errors(error)}"
+                ) from None
+        return self._to_json(value)
+
+    def structured(self, json: bytes) -> Raw:
+        """Structured content from the JSON of a value. Raises ValidationError as `check` does."""
+        structured = Raw(b'{"result":%b}' % json) if self.wrapped else Raw(json)
+        if self._checked is not None:
+            self.check(structured)
+        return structured
+
+    def check(self, structured: Raw) -> None:
+        """Raises ValidationError for structured content that a schema given by hand does not allow."""
+        if self._checked is not None:
+            self._checked.check(
+                msgspec.json.decode(structured), "the structured content does not fit the output schema"
+            )
+
+
+def tool_result(value: Any, output: Output | None) -> CallToolResult | InputRequiredResult:
+    """What a tool returned as its result. Raises ValidationError for a value that does not fit its schema."""
+    if isinstance(value, ToolResult):
+        return _explicit(value, output)
+    if isinstance(value, InputRequiredResult | CallToolResult):
+        return value
+    if output is not None:
+        json = output.write(value)
+        structured = output.structured(json)
+        content: list[ContentBlock] = [] if value is None else [TextContent(text=_text(value, json))]
+        return CallToolResult(content=content, structured_content=structured)
+    if value is None:
+        return CallToolResult(content=[])
+    if isinstance(value, str):
+        return CallToolResult(content=[TextContent(text=value)])
+    if isinstance(value, _MEDIA) or _has_media(value):
+        return CallToolResult(content=blocks(value))
+    json = json_bytes(value)
+    return CallToolResult(
+        content=[TextContent(text=json.decode())],
+        structured_content=Raw(json) if json[:1] == b"{" else UNSET,
+    )
+
+
+def _explicit(result: ToolResult, output: Output | None) -> CallToolResult:
+    structured: Any = UNSET
+    if result.structured_content is not None:
+        structured = Raw(json_bytes(result.structured_content))
+        if output is not None:
+            output.check(structured)
+    if result.content is None:
+        content: list[ContentBlock] = [TextContent(text=bytes(structured).decode())]
+    else:
+        content = blocks(result.content)
+    return CallToolResult(content=content, structured_content=structured, meta=result.meta)
+
+
+def blocks(value: Any) -> list[ContentBlock]:
+    """Content blocks of any value; a list is one block per item if it holds media, else one of JSON."""
+    if value is None:
+        return []
+    if _has_media(value):
+        return [block(item) for item in value]
+    return [block(value)]
+
+
+def block(value: Any) -> ContentBlock:
+    """One content block of any value."""
+    if isinstance(value, str):
+        return TextContent(text=value)
+    if isinstance(value, _BLOCKS):
+        return value
+    if isinstance(value, Image):
+        return value.to_image_content()
+    if isinstance(value, Audio):
+        return value.to_audio_content()
+    if isinstance(value, ResourceContents):
+        return EmbeddedResource(resource=value)
+    if isinstance(value, bytes):
+        value = File(data=value)
+    if isinstance(value, File):
+        return value.to_resource_content()
+    return TextContent(text=json_bytes(value).decode())
+
+
+def json_bytes(value: Any) -> bytes:
+    """The JSON of any value; what JSON can't hold becomes its text."""
+    return pydantic_core.to_json(value, by_alias=True, fallback=_fallback)
+
+
+def _text(value: Any, json: bytes) -> str:
+    return value if isinstance(value, str) else json.decode()
+
+
+def _fallback(value: Any) -> Any:
+    return msgspec.to_builtins(value) if isinstance(value, msgspec.Struct) else str(value)
+
+
+def _has_media(value: Any) -> bool:
+    return isinstance(value, list | tuple) and any(isinstance(item, _MEDIA) for item in value)  # pyright: ignore[reportUnknownVariableType]
+
+
+def _is_content(annotation: Any) -> bool:
+    """Whether a value of this type may be content, or a list with content in it."""
+    if annotation in (list, tuple, Any, object):
+        return True
+    if isinstance(annotation, type) and issubclass(annotation, _WITHOUT_SCHEMA):
+        return True
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        return _is_content(get_args(annotation)[0])
+    if is_union(annotation) or origin in (list, tuple):
+        return any(_is_content(part) for part in get_args(annotation) if part not in (type(None), ...))
+    return False
+
+
+def _as_object(schema: dict[str, Any]) -> dict[str, Any]:
+    """Objects as they are, anything else under ``result``: revisions before 2026-07-28 know only objects."""
+    reference = schema.get("$ref")
+    definitions: dict[str, Any] = schema.get("$defs", {})
+    if reference is not None:  # a recursive type
+        target: dict[str, Any] = definitions.get(str(reference).removeprefix("#/$defs/"), {})
+        if target.get("type") == "object":
+            return {**schema, "type": "object"}
+    if schema.get("type") == "object":
+        return schema
+    inner = {key: value for key, value in schema.items() if key != "$defs"}
+    wrapped: dict[str, Any] = {
+        "type": "object",
+        "properties": {"result": inner},
+        "required": ["result"],
+        WRAPPED: True,
+    }
+    if definitions:
+        wrapped["$defs"] = definitions
+    return wrapped

@@ -1,0 +1,293 @@
+"""`Context`: what a running function can do with its call.
+
+One is made per call; it speaks to the client through the call's `Peer`, the same way in both eras.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any, get_args
+
+import msgspec
+from msgspec import Raw
+
+from ..call import Call, Peer
+from ..protocol.types import (
+    ClientCapabilities,
+    ElicitationCompleteNotificationParams,
+    Implementation,
+    ListRootsResult,
+    LoggingLevel,
+    LoggingMessageNotificationParams,
+    ProgressNotificationParams,
+    RequestMeta,
+    RequestParams,
+    Root,
+)
+from . import elicitation, sampling
+from .dependencies import get_context, get_http_request
+from .elicitation import AcceptedElicitation, CancelledElicitation, DeclinedElicitation, require
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from ..server.server import FastMCP
+
+__all__ = ["Context", "RequestContext", "current_context", "severity"]
+
+_LEVELS: dict[str, int] = {level: number for number, level in enumerate(get_args(LoggingLevel))}
+_decode_roots = msgspec.json.Decoder(ListRootsResult).decode
+
+
+def severity(level: str) -> int | None:
+    """The rank of a log level, debug lowest; None for an unknown one."""
+    return _LEVELS.get(level)
+
+
+def current_context() -> Context:
+    """The context of the running call. Raises RuntimeError outside of one."""
+    return get_context()
+
+
+class RequestContext:
+    """The request as the official SDK's users know it."""
+
+    __slots__ = ("_context",)
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    @property
+    def request(self) -> Request | None:
+        """The HTTP request; None over other transports."""
+        return get_http_request() if self._context.call.scope is not None else None
+
+    @property
+    def request_id(self) -> str:
+        return self._context.request_id
+
+    @property
+    def meta(self) -> RequestMeta | None:
+        return self._context.call.params.meta
+
+    @property
+    def session(self) -> Peer:
+        return self._context.call.peer
+
+    @property
+    def lifespan_context(self) -> Any:
+        return self._context.lifespan_context
+
+
+class Context:
+    """Given to functions that have a parameter of this type; `get_context` finds it anywhere in a call."""
+
+    __slots__ = ("_finished", "_progress", "call", "fastmcp")
+
+    def __init__(self, call: Call, fastmcp: FastMCP) -> None:
+        self.call = call
+        self.fastmcp = fastmcp
+        self._progress: float | None = None
+        self._finished = False
+
+    def finish(self) -> None:
+        """The result is made: nothing more may be sent for this call."""
+        self._finished = True
+
+    # Who and what
+
+    @property
+    def request_id(self) -> str:
+        return str(self.call.id)
+
+    @property
+    def session_id(self) -> str | None:
+        """The handshake era's session; None without one."""
+        return self.call.peer.session_id
+
+    @property
+    def client_id(self) -> str | None:
+        """Who authenticated: the token's client, else the principal; None without authentication."""
+        principal = self.call.principal
+        if principal is None:
+            return None
+        return getattr(principal.token, "client_id", None) or principal.id
+
+    @property
+    def transport(self) -> str:
+        return self.call.peer.transport
+
+    @property
+    def client_info(self) -> Implementation | None:
+        return self.call.peer.client_info
+
+    @property
+    def client_capabilities(self) -> ClientCapabilities:
+        return self.call.peer.capabilities
+
+    @property
+    def request_context(self) -> RequestContext:
+        return RequestContext(self)
+
+    @property
+    def lifespan_context(self) -> Any:
+        """What the server's lifespan yielded; an empty dict without a lifespan."""
+        return self.fastmcp.lifespan_value
+
+    @property
+    def input_responses(self) -> Mapping[str, Any]:
+        """The client's answers that came with this request, by key: for functions that return InputRequiredResult."""
+        return {key: msgspec.json.decode(raw) for key, raw in self.call.peer.input_responses().items()}
+
+    # Notes to the client
+
+    async def log(
+        self,
+        message: str,
+        level: LoggingLevel | None = None,
+        logger_name: str | None = None,
+        extra: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Send a log note, if the client wants notes of this level. Raises ValueError for an unknown level."""
+        level = level or "info"
+        rank = severity(level)
+        if rank is None:
+            raise ValueError(f"{level!r} is no log level; these are: {', '.join(_LEVELS)}")
+        peer = self.call.peer
+        if self._finished:
+            return
+        if peer.log_level is None:
+            if not peer.era.handshake:
+                return
+        elif rank < _LEVELS.get(peer.log_level, 0):
+            return
+        data = {"msg": message, "extra": extra}
+        await peer.note(
+            "notifications/message", LoggingMessageNotificationParams(level=level, data=data, logger=logger_name)
+        )
+
+    async def debug(self, message: str, logger_name: str | None = None, extra: Mapping[str, Any] | None = None) -> None:
+        await self.log(message, "debug", logger_name, extra)
+
+    async def info(self, message: str, logger_name: str | None = None, extra: Mapping[str, Any] | None = None) -> None:
+        await self.log(message, "info", logger_name, extra)
+
+    async def notice(
+        self, message: str, logger_name: str | None = None, extra: Mapping[str, Any] | None = None
+    ) -> None:
+        await self.log(message, "notice", logger_name, extra)
+
+    async def warning(
+        self, message: str, logger_name: str | None = None, extra: Mapping[str, Any] | None = None
+    ) -> None:
+        await self.log(message, "warning", logger_name, extra)
+
+    async def error(self, message: str, logger_name: str | None = None, extra: Mapping[str, Any] | None = None) -> None:
+        await self.log(message, "error", logger_name, extra)
+
+    async def report_progress(self, progress: float, total: float | None = None, message: str | None = None) -> None:
+        """Send progress, if the client asked for it. It must grow: what does not is dropped (basic, Progress)."""
+        meta = self.call.params.meta
+        if meta is None or meta.progress_token is None or self._finished:
+            return
+        if self._progress is not None and not progress > self._progress:
+            return
+        self._progress = progress
+        params = ProgressNotificationParams(
+            progress_token=meta.progress_token, progress=progress, total=total, message=message
+        )
+        await self.call.peer.note("notifications/progress", params)
+
+    async def notify_resource_updated(self, uri: str) -> None:
+        """Tell those who subscribed to the resource that it changed."""
+        await self.fastmcp.notify_resource_updated(uri)
+
+    # Questions to the client
+
+    async def elicit(
+        self, message: str, response_type: Any = None, *, key: str | None = None
+    ) -> AcceptedElicitation[Any] | DeclinedElicitation | CancelledElicitation:
+        """Ask the user for data.
+
+        `response_type`: None (a mere yes), a scalar type, choices (Literal, Enum, a list of strings), a flat
+        dataclass, pydantic model or TypedDict, or a JSON schema. In 2026-07-28 the call is run again with the
+        answer, found by `key` (else by what was asked). Raises UnsupportedByClient where the client can't be
+        asked, TypeError for a type that no form can hold.
+        """
+        return await elicitation.elicit(self.call.peer, message, response_type, key)
+
+    async def elicit_url(
+        self, message: str, url: str, *, key: str | None = None, elicitation_id: str | None = None
+    ) -> AcceptedElicitation[None] | DeclinedElicitation | CancelledElicitation:
+        """Ask the user to open a URL. Accepting means consent, not completion. Raises UnsupportedByClient.
+
+        `elicitation_id` (made if not given) is what `elicitation_complete` refers to, in revisions that have it.
+        """
+        return await elicitation.elicit_url(self.call.peer, message, url, key, elicitation_id)
+
+    async def elicitation_complete(self, elicitation_id: str) -> None:
+        """Tell the client that what it opened is done; nothing in revisions without that notice."""
+        if self.call.era.elicitation_ids:
+            params = ElicitationCompleteNotificationParams(elicitation_id=elicitation_id)
+            await self.call.peer.note("notifications/elicitation/complete", params)
+
+    async def sample(
+        self,
+        messages: sampling.Messages,
+        *,
+        system_prompt: str | None = None,
+        max_tokens: int = 512,
+        temperature: float | None = None,
+        model_preferences: sampling.Preferences = None,
+        stop_sequences: list[str] | None = None,
+        tools: list[Any] | None = None,
+        tool_choice: sampling.Choice = None,
+        key: str | None = None,
+    ) -> sampling.SamplingResult:
+        """Ask the client's model. `tools` are wire tools; its calls come back in `content`, unexecuted.
+
+        Raises UnsupportedByClient where the client has no sampling, or none with tools.
+        """
+        params = sampling.request(
+            messages,
+            system_prompt=system_prompt,
+            max_tokens=max_tokens,
+            temperature=temperature,
+            model_preferences=model_preferences,
+            stop_sequences=stop_sequences,
+            tools=tools,
+            tool_choice=tool_choice,
+        )
+        return await sampling.sample(self.call.peer, params, key)
+
+    async def list_roots(self, *, key: str | None = None) -> list[Root]:
+        """The directories the client works in. Raises UnsupportedByClient where it has none to tell."""
+        peer = self.call.peer
+        require(peer, peer.capabilities.roots is not None, "list its roots", {"roots": {}})
+        return await peer.ask("roots/list", RequestParams(), key=key, check=_roots)
+
+    async def once(self, key: str, function: Callable[[], Awaitable[Any]]) -> Any:
+        """The function's result, which is JSON; not run again when the call is replayed."""
+        return await self.call.peer.once(key, function)
+
+    async def close_sse_stream(self) -> None:
+        """Close the call's stream early so that the client polls; nothing where it could not resume."""
+        await self.call.peer.close_stream()
+
+    # State: lives with the session in the handshake era, with the call and its retries in 2026-07-28
+
+    async def get_state(self, key: str, default: Any = None) -> Any:
+        value = await self.call.peer.get_state(key)
+        if isinstance(value, Raw):
+            value = msgspec.json.decode(value)
+        return default if value is None else value
+
+    async def set_state(self, key: str, value: Any) -> None:
+        await self.call.peer.set_state(key, value)
+
+    async def delete_state(self, key: str) -> None:
+        await self.call.peer.delete_state(key)
+
+
+def _roots(answer: Raw) -> list[Root]:
+    return _decode_roots(answer).roots

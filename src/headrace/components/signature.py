@@ -1,0 +1,224 @@
+"""A function's signature -> JSON schema and binder; and how the function is called.
+
+The public parameters become a pydantic validator of their own: it takes the raw JSON of the arguments and
+gives keyword arguments. Parameters that the framework fills (a `Context`) are hidden from the schema.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import types
+import typing
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Annotated, Any, cast, get_args, get_origin
+
+import pydantic
+from msgspec import Raw
+from pydantic import TypeAdapter
+from pydantic.errors import PydanticUserError
+from pydantic.json_schema import JsonSchemaValue
+
+from ..exceptions import InvalidSignature, ValidationError
+from .context import Context
+from .json_schema import SchemaWriter, describe_errors
+from .workers import workers
+
+__all__ = ["Function", "function_name", "is_union"]
+
+_NO_ARGUMENTS = b"{}"
+
+
+class Function:
+    """A user's function with its public parameters.
+
+    Raises InvalidSignature for a function whose parameters can't be offered by name.
+    """
+
+    __slots__ = (
+        "_context",
+        "_inner",
+        "_validate_json",
+        "_validate_python",
+        "function",
+        "hints",
+        "label",
+        "parameters",
+        "schema",
+    )
+
+    def __init__(
+        self, function: Callable[..., Any], label: str, *, run_in_thread: bool = True, by_name: bool = False
+    ) -> None:
+        """`label` names the component in messages ("tool 'add'").
+
+        `by_name`: arguments are checked elsewhere and only handed on, so their types need no schema.
+        """
+        self.function = function
+        self.label = label
+        self._inner = function if _is_coroutine_function(function) else _caller(function, run_in_thread)
+        self.hints = _hints(function, label)
+        self._context: str | None = None
+        self.parameters = self._public(_signature(function, label), by_name)
+        adapter = self._adapter({} if by_name else self.parameters)
+        self.schema: dict[str, Any] = _schema(adapter, label)
+        self._validate_json = adapter.validator.validate_json
+        self._validate_python = adapter.validator.validate_python
+
+    @property
+    def required(self) -> set[str]:
+        return {name for name, parameter in self.parameters.items() if _is_required(parameter)}
+
+    @property
+    def returns(self) -> Any:
+        """The return annotation, or `inspect.Parameter.empty`."""
+        return self.hints.get("return", inspect.Parameter.empty)
+
+    def bind(self, arguments: Raw, *, strict: bool | None = None) -> dict[str, Any]:
+        """Keyword arguments from a JSON object. Raises ValidationError, one line per field."""
+        body = bytes(arguments) or _NO_ARGUMENTS
+        if body[:1] != b"{":  # pydantic would take an array as positional arguments
+            if body != b"null":
+                raise ValidationError(f"Invalid arguments for {self.label}: not an object")
+            body = _NO_ARGUMENTS
+        try:
+            return self._validate_json(body, strict=strict)
+        except pydantic.ValidationError as error:
+            raise ValidationError(f"Invalid arguments for {self.label}:\n{describe_errors(error)}") from None
+
+    def bind_values(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """Keyword arguments from values, text converted to the types asked for. Raises ValidationError."""
+        try:
+            return self._validate_python(dict(arguments))
+        except pydantic.ValidationError as error:
+            raise ValidationError(f"Invalid arguments for {self.label}:\n{describe_errors(error)}") from None
+
+    def call(self, arguments: dict[str, Any], context: Context) -> Awaitable[Any]:
+        """The awaitable that runs the function: in this task, or in a worker thread for a sync one."""
+        if self._context is not None:
+            arguments[self._context] = context
+        return self._inner(**arguments)
+
+    def _public(self, signature: inspect.Signature, by_name: bool) -> dict[str, inspect.Parameter]:
+        public: dict[str, inspect.Parameter] = {}
+        for name, parameter in signature.parameters.items():
+            annotation = self.hints.get(name, parameter.annotation)
+            if by_name and parameter.kind is parameter.VAR_KEYWORD:
+                continue
+            if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY):
+                raise InvalidSignature(
+                    f"{self.label}: the parameter {parameter} can't be given by name; "
+                    "use named parameters instead of *args, **kwargs and positional-only ones"
+                )
+            if _is_context(annotation):
+                if self._context is not None:
+                    raise InvalidSignature(f"{self.label}: only one parameter can be the Context")
+                self._context = name
+                continue
+            public[name] = parameter.replace(annotation=annotation, kind=parameter.KEYWORD_ONLY)
+        return public
+
+    def _adapter(self, public: dict[str, inspect.Parameter]) -> TypeAdapter[Any]:
+        def collect(**arguments: Any) -> dict[str, Any]:
+            return arguments
+
+        # Pydantic reads parameters from the signature and their types from the annotations.
+        parameters = list(public.values())
+        collect.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        collect.__annotations__ = {p.name: p.annotation for p in parameters if p.annotation is not p.empty}
+        collect.__module__ = getattr(self.function, "__module__", None) or __name__
+        try:
+            return TypeAdapter[Any](cast(Any, collect))
+        except (PydanticUserError, NameError) as error:
+            raise InvalidSignature(f"{self.label}: a parameter has a type that has no JSON schema: {error}") from error
+
+
+def function_name(function: Callable[..., Any], what: str) -> str:
+    """The name a function is registered by. Raises ValueError for a lambda."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    name: str = getattr(function, "__name__", None) or type(function).__name__
+    if name == "<lambda>":
+        raise ValueError(f"A lambda has no name: give the {what} one with name=")
+    return name
+
+
+def is_union(annotation: Any) -> bool:
+    return get_origin(annotation) in (typing.Union, types.UnionType)
+
+
+def _is_context(annotation: Any) -> bool:
+    """Whether the annotation is Context, alone, annotated or optional."""
+    if get_origin(annotation) is Annotated or is_union(annotation):
+        return any(_is_context(part) for part in get_args(annotation) if part is not type(None))
+    return isinstance(annotation, type) and issubclass(annotation, Context)
+
+
+def _is_required(parameter: inspect.Parameter) -> bool:
+    default = parameter.default
+    if isinstance(default, pydantic.fields.FieldInfo):
+        return default.is_required()
+    if default is parameter.empty and get_origin(parameter.annotation) is Annotated:
+        fields = [part for part in get_args(parameter.annotation)[1:] if isinstance(part, pydantic.fields.FieldInfo)]
+        return all(field.is_required() for field in fields)
+    return default is parameter.empty
+
+
+def _is_coroutine_function(function: Callable[..., Any]) -> bool:
+    if isinstance(function, staticmethod):
+        function = function.__func__
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
+        getattr(type(function), "__call__", None)  # noqa: B004 - an object whose __call__ is a coroutine function
+    )
+
+
+def _caller(function: Callable[..., Any], run_in_thread: bool) -> Callable[..., Awaitable[Any]]:
+    """A sync function as a coroutine function; what it returns may be awaitable (a lambda around a coroutine)."""
+
+    async def call(**arguments: Any) -> Any:
+        if run_in_thread:
+            result = await workers.run(functools.partial(function, **arguments))
+        else:
+            result = function(**arguments)
+        return await result if inspect.isawaitable(result) else result
+
+    return call
+
+
+def _plain(function: Callable[..., Any]) -> Any:
+    """The function that carries the annotations: inside partials, decorators and callable objects."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    function = inspect.unwrap(function)
+    if inspect.isroutine(function) or inspect.isclass(function):
+        return function
+    return inspect.unwrap(type(function).__call__)
+
+
+def _hints(function: Callable[..., Any], label: str) -> dict[str, Any]:
+    plain = _plain(function)
+    try:
+        return typing.get_type_hints(plain, include_extras=True)
+    except NameError:
+        pass
+    try:  # a Context that the user imports for type checkers only is still meant
+        return typing.get_type_hints(plain, localns={"Context": Context}, include_extras=True)
+    except NameError as error:
+        raise InvalidSignature(f"{label}: an annotation can't be resolved: {error}") from error
+
+
+def _signature(function: Callable[..., Any], label: str) -> inspect.Signature:
+    try:
+        return inspect.signature(function)
+    except (TypeError, ValueError) as error:
+        raise InvalidSignature(f"{label}: no function with a readable signature: {error}") from error
+
+
+def _schema(adapter: TypeAdapter[Any], label: str) -> JsonSchemaValue:
+    try:
+        schema = adapter.json_schema(schema_generator=SchemaWriter)
+    except PydanticUserError as error:
+        raise InvalidSignature(f"{label}: a parameter has a type that has no JSON schema: {error}") from error
+    schema.setdefault("type", "object")
+    schema.setdefault("properties", {})
+    return schema

@@ -1,0 +1,213 @@
+"""The JSON-RPC 2.0 envelope: bytes -> Request, Notification or Response, and back.
+
+The envelope is decoded once and `params` stay raw. What msgspec does not refuse by itself is refused
+here: bytes that are not UTF-8, nesting deeper than `MAX_DEPTH`, and envelope keys that appear twice
+(parsers keep the last one, an intermediary may look at the first).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, Literal
+
+import msgspec
+from msgspec import UNSET, Raw, Struct, UnsetType
+
+from ..exceptions import InvalidRequest, ParseError
+
+__all__ = [
+    "MAX_DEPTH",
+    "Message",
+    "Notification",
+    "Request",
+    "Response",
+    "decode",
+    "decode_batch",
+    "encode",
+    "encode_error",
+    "encode_notification",
+    "encode_request",
+    "encode_result",
+    "is_batch",
+]
+
+MAX_DEPTH = 64
+
+
+class Request(Struct, frozen=True):
+    id: int | str
+    method: str
+    params: Raw
+
+
+class Notification(Struct, frozen=True):
+    method: str
+    params: Raw
+
+
+class Error(Struct, frozen=True, omit_defaults=True):
+    code: int
+    message: str
+    data: Any = UNSET
+
+
+class Response(Struct, frozen=True):
+    """An answer of the peer: `result` unless `error` is given. `id` is None where the peer could not read it."""
+
+    id: int | str | None
+    result: Raw
+    error: Error | None
+
+
+Message = Request | Notification | Response
+
+
+class _Envelope(Struct):
+    jsonrpc: Literal["2.0"]
+    id: int | str | UnsetType | None = UNSET
+    method: str | UnsetType = UNSET
+    params: Raw = Raw(b"")
+    result: Raw = Raw(b"")
+    error: Error | UnsetType = UNSET
+
+
+_decode_envelope = msgspec.json.Decoder(_Envelope).decode
+_decode_batch = msgspec.json.Decoder(list[Raw]).decode
+encode = msgspec.json.Encoder().encode
+"""Any wire value as JSON bytes."""
+
+_BRACE = ord("{")
+_KEYS = (b'"jsonrpc"', b'"id"', b'"method"', b'"params"', b'"result"', b'"error"')
+_STRINGS = re.compile(rb'"(?:[^"\\]+|\\.)*"', re.DOTALL)
+_NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+
+
+def decode(body: bytes) -> Message:
+    """One message. Raises ParseError (not JSON) or InvalidRequest (JSON, but no message)."""
+    _check_text(body)
+    return _classify(body)
+
+
+def is_batch(body: bytes) -> bool:
+    return body.lstrip(b" \t\r\n")[:1] == b"["
+
+
+def decode_batch(body: bytes, limit: int) -> list[Message | InvalidRequest]:
+    """The messages of a batch (2025-03-26), items that are none as the error they deserve.
+
+    Raises ParseError, or InvalidRequest for an empty batch or more than `limit` items.
+    """
+    _check_text(body)
+    try:
+        items = _decode_batch(body)
+    except msgspec.DecodeError as error:
+        raise ParseError(f"Parse error: {error}") from None
+    if not 0 < len(items) <= limit:
+        raise InvalidRequest(f"A batch holds 1 to {limit} messages, this one {len(items)}")
+    messages: list[Message | InvalidRequest] = []
+    for item in items:
+        try:
+            messages.append(_classify(bytes(item)))
+        except InvalidRequest as error:
+            messages.append(error)
+    return messages
+
+
+def encode_request(id: int | str, method: str, params: Any) -> bytes:
+    return encode({"jsonrpc": "2.0", "id": id, "method": method, "params": params})
+
+
+def encode_notification(method: str, params: Any = None) -> bytes:
+    if params is None:
+        return encode({"jsonrpc": "2.0", "method": method})
+    return encode({"jsonrpc": "2.0", "method": method, "params": params})
+
+
+def encode_result(id: int | str, result: bytes) -> bytes:
+    return b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (encode(id), result)
+
+
+def encode_error(id: int | str | None, code: int, message: str, data: Any = None) -> bytes:
+    """An error response; without `id` where none could be read (the schemas have no null id)."""
+    error = Error(code, message, UNSET if data is None else data)
+    if id is None:
+        return encode({"jsonrpc": "2.0", "error": error})
+    return encode({"jsonrpc": "2.0", "id": id, "error": error})
+
+
+def _classify(body: bytes) -> Message:
+    try:
+        envelope = _decode_envelope(body)
+    except msgspec.ValidationError as error:
+        raise InvalidRequest(f"Invalid request: {error}") from None
+    except msgspec.DecodeError as error:
+        raise ParseError(f"Parse error: {error}") from None
+    if _maybe_repeats(body):
+        _refuse_repeats(body)
+    id = envelope.id
+    if envelope.method is not UNSET:
+        if id is UNSET:
+            return Notification(envelope.method, _object(envelope.params))
+        if id is None:
+            raise InvalidRequest("Invalid request: the id of a request is a string or an integer, not null")
+        return Request(id, envelope.method, _object(envelope.params))
+    if envelope.error is not UNSET:
+        return Response(None if id is UNSET else id, Raw(b""), envelope.error)
+    if _is_object(envelope.result) and id is not UNSET and id is not None:
+        return Response(id, envelope.result, None)
+    raise InvalidRequest("Invalid request: a message has a method, or an id with a result or an error")
+
+
+def _object(params: Raw) -> Raw:
+    """Params by name; absent ones are empty. MCP has none by position."""
+    if not params:
+        return Raw(b"{}")
+    if not _is_object(params):
+        raise InvalidRequest("Invalid request: params is not an object")
+    return params
+
+
+def _is_object(raw: Raw) -> bool:
+    return bool(raw) and memoryview(raw)[0] == _BRACE
+
+
+def _check_text(body: bytes) -> None:
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        raise ParseError("Parse error: the body is not UTF-8") from None
+    if body.count(b"[") + body.count(b"{") > MAX_DEPTH and _too_deep(body):
+        raise ParseError(f"Parse error: nested deeper than {MAX_DEPTH}")
+
+
+def _too_deep(body: bytes) -> bool:
+    """Whether brackets outside strings nest deeper than allowed, at the speed of C: each round takes
+    the innermost pairs away, so what is left after `MAX_DEPTH` rounds was deeper (or is unbalanced,
+    which the decoder reports better)."""
+    brackets = _STRINGS.sub(b"", body).translate(None, _NOT_BRACKETS)
+    for _ in range(MAX_DEPTH):
+        if not brackets:
+            return False
+        brackets = brackets.replace(b"[]", b"").replace(b"{}", b"")
+    return (
+        bool(brackets) and brackets.count(b"[") == brackets.count(b"]") and brackets.count(b"{") == brackets.count(b"}")
+    )
+
+
+def _maybe_repeats(body: bytes) -> bool:
+    """A cheap look: every envelope key at most once in the whole text, and none hidden behind an escape."""
+    return b"\\u00" in body or any(body.count(key) > 1 for key in _KEYS)
+
+
+def _refuse_repeats(body: bytes) -> None:
+    # The hook is called for the outermost object last.
+    keys: list[str] = []
+
+    def remember(pairs: list[tuple[str, Any]]) -> None:
+        keys[:] = [key for key, _ in pairs]
+
+    # Numbers stay text: Python refuses to convert integers of thousands of digits.
+    json.loads(body, object_pairs_hook=remember, parse_int=str, parse_float=str)
+    if len(keys) != len(set(keys)):
+        raise InvalidRequest("Invalid request: a member of the envelope appears twice")

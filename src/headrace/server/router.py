@@ -1,0 +1,389 @@
+"""Call -> component -> result: the Handler that every transport serves.
+
+A table of methods per revision, one context per call, and lists that are encoded once and kept until something
+registered changes.
+"""
+
+from __future__ import annotations
+
+import base64
+import inspect
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import msgspec
+
+from ..call import Answer, Call, Encoded
+from ..components.context import Context, severity
+from ..components.dependencies import current
+from ..exceptions import (
+    FastMCPError,
+    InvalidParams,
+    McpError,
+    MethodNotFound,
+    NotFoundError,
+    PromptError,
+    ResourceError,
+    ToolError,
+    UnsupportedByClient,
+    ValidationError,
+)
+from ..protocol.downgrade import fit_result
+from ..protocol.jsonrpc import encode
+from ..protocol.methods import METHODS
+from ..protocol.types import (
+    CallToolResult,
+    CompleteRequestParams,
+    CompleteResult,
+    Completion,
+    DiscoverResult,
+    EmptyResult,
+    InitializeResult,
+    ListPromptsResult,
+    ListResourcesResult,
+    ListResourceTemplatesResult,
+    ListToolsResult,
+    PromptReference,
+    ReadResourceResult,
+    Result,
+    ServerCapabilities,
+    SetLevelRequestParams,
+    SubscriptionFilter,
+    SubscriptionsListenRequestParams,
+    TextContent,
+)
+from ..protocol.versions import ERAS, SERVED_VERSIONS, Era
+
+if TYPE_CHECKING:
+    from .server import FastMCP
+
+__all__ = ["MAX_COMPLETIONS", "MAX_SUBSCRIPTIONS", "Router"]
+
+logger = logging.getLogger(__name__)
+
+MAX_COMPLETIONS = 100
+"""Values in one answer (server, completion)."""
+MAX_SUBSCRIPTIONS = 1000
+"""Resources that one listen stream may watch."""
+
+T = TypeVar("T")
+E = TypeVar("E", bound=Exception)
+Method = Callable[[Call, Context], Awaitable[Answer]]
+
+_ANSWERS = (McpError, UnsupportedByClient)
+"""Exceptions of users' functions that are answers of the protocol itself."""
+
+_decode_level = msgspec.json.Decoder(SetLevelRequestParams).decode
+_decode_listen = msgspec.json.Decoder(SubscriptionsListenRequestParams).decode
+_decode_complete = msgspec.json.Decoder(CompleteRequestParams).decode
+
+
+class Router:
+    """Answers every method a server has. `server` holds what is registered."""
+
+    def __init__(self, server: FastMCP) -> None:
+        self._server = server
+        self._lists: dict[tuple[str, Era, str | None], Encoded] = {}
+        methods: dict[str, Method] = {
+            "initialize": self._initialize,
+            "server/discover": self._discover,
+            "ping": self._ping,
+            "tools/list": self._list_tools,
+            "tools/call": self._call_tool,
+            "resources/list": self._list_resources,
+            "resources/templates/list": self._list_templates,
+            "resources/read": self._read_resource,
+            "resources/subscribe": self._subscribe,
+            "resources/unsubscribe": self._unsubscribe,
+            "prompts/list": self._list_prompts,
+            "prompts/get": self._get_prompt,
+            "completion/complete": self._complete,
+            "logging/setLevel": self._set_level,
+            "subscriptions/listen": self._listen,
+        }
+        self._methods: dict[Era, dict[str, Method]] = {
+            era: {name: method for name, method in methods.items() if METHODS[name].served(era)}
+            for era in ERAS.values()
+        }
+
+    def forget(self) -> None:
+        """Something registered changed: lists are made anew."""
+        self._lists.clear()
+
+    async def __call__(self, call: Call) -> Answer:
+        method = self._methods[call.era].get(call.method)
+        if method is None:
+            raise MethodNotFound(f"Method not found: {call.method}")
+        context = Context(call, self._server)
+        token = current.set(context)
+        try:
+            return await method(call, context)
+        finally:
+            context.finish()
+            current.reset(token)
+
+    # Who we are
+
+    async def _initialize(self, call: Call, context: Context) -> Answer:
+        return InitializeResult(
+            protocol_version=call.era.version,
+            capabilities=self._capabilities(),
+            server_info=self._server.info,
+            instructions=self._server.instructions,
+        )
+
+    async def _discover(self, call: Call, context: Context) -> Answer:
+        def make() -> DiscoverResult:
+            return DiscoverResult(
+                supported_versions=[version for version in SERVED_VERSIONS if not ERAS[version].handshake],
+                capabilities=self._capabilities(),
+                instructions=self._server.instructions,
+                ttl_ms=self._server.cache_ttl_ms,
+                cache_scope=self._server.cache_scope,
+            )
+
+        return self._kept(call, None, make)
+
+    async def _ping(self, call: Call, context: Context) -> Answer:
+        return EmptyResult()
+
+    def _capabilities(self) -> ServerCapabilities:
+        return ServerCapabilities(
+            tools={"listChanged": True},
+            resources={"subscribe": True, "listChanged": True},
+            prompts={"listChanged": True},
+            logging={},
+            completions={} if self._server.completer is not None else None,
+        )
+
+    # Lists
+
+    async def _list_tools(self, call: Call, context: Context) -> Answer:
+        return self._listed(call, self._server.tools, ListToolsResult, "tools")
+
+    async def _list_resources(self, call: Call, context: Context) -> Answer:
+        return self._listed(call, self._server.resources, ListResourcesResult, "resources")
+
+    async def _list_templates(self, call: Call, context: Context) -> Answer:
+        return self._listed(
+            call,
+            self._server.templates,
+            ListResourceTemplatesResult,
+            "resource_templates",
+        )
+
+    async def _list_prompts(self, call: Call, context: Context) -> Answer:
+        return self._listed(call, self._server.prompts, ListPromptsResult, "prompts")
+
+    def _listed(self, call: Call, registry: Iterable[Any], result: Callable[..., Result], member: str) -> Encoded:
+        """One page, in the order of registration. Raises InvalidParams for a cursor that is none of ours."""
+        cursor = call.params.cursor
+
+        def make() -> Result:
+            items = [item for item in registry if item.enabled]
+            size = self._server.list_page_size or len(items)
+            start = _offset(cursor, size, len(items))
+            end = start + size
+            page: dict[str, Any] = {member: [item.to_wire() for item in items[start:end]]}
+            return result(
+                **page,
+                next_cursor=_cursor(end) if end < len(items) else None,
+                ttl_ms=self._server.cache_ttl_ms,
+                cache_scope=self._server.cache_scope,
+            )
+
+        return self._kept(call, cursor, make)
+
+    def _kept(self, call: Call, cursor: str | None, make: Callable[[], Result]) -> Encoded:
+        # Only cursors of ours get this far without an error, so that no client can fill the table.
+        key = (call.method, call.era, cursor)
+        encoded = self._lists.get(key)
+        if encoded is None:
+            encoded = self._lists[key] = Encoded(encode(fit_result(make(), call.era)))
+        return encoded
+
+    # Tools
+
+    async def _call_tool(self, call: Call, context: Context) -> Answer:
+        params = call.params
+        tool = self._server.tools.get(_named(params.name, "name"))
+        if tool is None or not tool.enabled:
+            raise NotFoundError(f"Unknown tool: {params.name}")
+        try:
+            arguments = tool.bind(params.arguments)
+        except ValidationError as error:
+            if call.era.argument_errors_in_result:
+                return _failed(str(error))
+            raise InvalidParams(str(error)) from None
+        except Exception as error:  # a validator of the user's own
+            return self._tool_error(tool.name, error)
+        try:
+            return await tool.call(arguments, context)
+        except Exception as error:
+            return self._tool_error(tool.name, error)
+
+    def _tool_error(self, name: str, error: Exception) -> CallToolResult:
+        """What the model reads. Raises the error where it is an answer of the protocol itself."""
+        answer = _inside(error, _ANSWERS)
+        if answer is not None:
+            raise answer
+        meant = _inside(error, (ToolError,))
+        if meant is not None:
+            return _failed(str(meant))
+        logger.error("Error calling tool %r", name, exc_info=error)
+        return _failed(self._masked(f"Error calling tool {name!r}", error))
+
+    def _masked(self, what: str, error: Exception) -> str:
+        return what if self._server.mask_error_details else f"{what}: {error}"
+
+    # Resources
+
+    async def _read_resource(self, call: Call, context: Context) -> Answer:
+        uri = _named(call.params.uri, "uri")
+        result = await self._translated(self._read(uri, context), ResourceError, f"Error reading resource {uri!r}")
+        if isinstance(result, ReadResourceResult) and result.ttl_ms is None:
+            result.ttl_ms = self._server.cache_ttl_ms
+            result.cache_scope = self._server.cache_scope if call.principal is None else "private"
+        return result
+
+    async def _read(self, uri: str, context: Context) -> Result:
+        resource = self._server.resources.get(uri)
+        if resource is not None and resource.enabled:
+            return await resource.read(context)
+        for template in self._server.templates:
+            values = template.match(uri) if template.enabled else None
+            if values is not None:
+                try:
+                    arguments = template.bind(values)
+                except ValidationError as error:
+                    raise InvalidParams(str(error)) from None
+                return await template.read(uri, arguments, context)
+        raise NotFoundError(f"Resource not found: {uri}", uri=uri)
+
+    async def _subscribe(self, call: Call, context: Context) -> Answer:
+        await call.peer.subscribe(_named(call.params.uri, "uri"), True)
+        return EmptyResult()
+
+    async def _unsubscribe(self, call: Call, context: Context) -> Answer:
+        await call.peer.subscribe(_named(call.params.uri, "uri"), False)
+        return EmptyResult()
+
+    # Prompts
+
+    async def _get_prompt(self, call: Call, context: Context) -> Answer:
+        name = _named(call.params.name, "name")
+        prompt = self._server.prompts.get(name)
+        if prompt is None or not prompt.enabled:
+            raise NotFoundError(f"Unknown prompt: {name}")
+        try:
+            arguments = prompt.bind(call.params.arguments)
+        except ValidationError as error:
+            raise InvalidParams(str(error)) from None
+        return await self._translated(
+            prompt.render(arguments, context), PromptError, f"Error rendering prompt {name!r}"
+        )
+
+    async def _translated(self, answer: Awaitable[T], kind: type[FastMCPError], what: str) -> T:
+        """The answer; an exception of the user's function becomes `kind`, logged and perhaps masked."""
+        try:
+            return await answer
+        except Exception as error:
+            meant = _inside(error, (*_ANSWERS, kind, NotFoundError))
+            if meant is not None:
+                raise meant from None
+            logger.exception("%s", what)
+            raise kind(self._masked(what, error)) from error
+
+    # The rest
+
+    async def _complete(self, call: Call, context: Context) -> Answer:
+        completer = self._server.completer
+        if completer is None:
+            raise MethodNotFound("Method not found: completion/complete (this server completes nothing)")
+        params = _decoded(_decode_complete, call)
+        if isinstance(params.ref, PromptReference) and params.ref.name not in self._server.prompts:
+            raise NotFoundError(f"Unknown prompt: {params.ref.name}")
+        value = completer(params.ref, params.argument, params.context)
+        return CompleteResult(completion=_completion(await value if inspect.isawaitable(value) else value))
+
+    async def _set_level(self, call: Call, context: Context) -> Answer:
+        level = _decoded(_decode_level, call).level
+        if severity(level) is None:
+            raise InvalidParams(f"Unknown log level: {level}")
+        await call.peer.set_log_level(level)
+        return EmptyResult()
+
+    async def _listen(self, call: Call, context: Context) -> Answer:
+        wanted = _decoded(_decode_listen, call).notifications
+        uris = list(dict.fromkeys(wanted.resource_subscriptions or ()))
+        if len(uris) > MAX_SUBSCRIPTIONS:
+            raise InvalidParams(f"A stream watches at most {MAX_SUBSCRIPTIONS} resources")
+        return SubscriptionFilter(
+            tools_list_changed=wanted.tools_list_changed or None,
+            prompts_list_changed=wanted.prompts_list_changed or None,
+            resources_list_changed=wanted.resources_list_changed or None,
+            resource_subscriptions=uris or None,
+        )
+
+
+def _named(value: str | None, member: str) -> str:
+    if value is None:
+        raise InvalidParams(f"Invalid params: {member} is missing")
+    return value
+
+
+def _decoded(decode: Callable[[Any], T], call: Call) -> T:
+    try:
+        return decode(call.raw)
+    except msgspec.ValidationError as error:
+        raise InvalidParams(f"Invalid params: {error}") from None
+
+
+def _failed(text: str) -> CallToolResult:
+    return CallToolResult(content=[TextContent(text=text)], is_error=True)
+
+
+def _inside(error: BaseException, kinds: tuple[type[E], ...]) -> E | None:
+    """The error if it is of these kinds, or the first such in the group that a TaskGroup raised."""
+    if isinstance(error, kinds):
+        return error
+    if isinstance(error, BaseExceptionGroup):
+        for part in cast("BaseExceptionGroup[BaseException]", error).exceptions:
+            found = _inside(part, kinds)
+            if found is not None:
+                return found
+    return None
+
+
+def _cursor(offset: int) -> str:
+    return base64.urlsafe_b64encode(b"o%d" % offset).decode("ascii")
+
+
+def _offset(cursor: str | None, size: int, count: int) -> int:
+    """Where a page begins. Raises InvalidParams for a cursor that this list would not give."""
+    if cursor is None:
+        return 0
+    try:
+        offset = int(base64.urlsafe_b64decode(cursor)[1:])
+    except ValueError:
+        offset = -1
+    if 0 < offset < count and offset % size == 0 and _cursor(offset) == cursor:
+        return offset
+    raise InvalidParams(f"Invalid cursor: {cursor}")
+
+
+def _completion(value: Any) -> Completion:
+    """What a completion function returned; more values than an answer holds are counted, not sent."""
+    if isinstance(value, Completion):
+        values, total, has_more = value.values, value.total, value.has_more
+    else:
+        values, total, has_more = [str(item) for item in value or ()], None, None
+    if len(values) > MAX_COMPLETIONS:
+        total = total if total is not None else len(values)
+        values, has_more = values[:MAX_COMPLETIONS], True
+    return Completion(
+        values=values,
+        total=len(values) if total is None and not has_more else total,
+        has_more=bool(has_more),
+    )

@@ -1,0 +1,172 @@
+"""``HEADRACE_*`` settings: read when a program or an app is made, passed down, never read live.
+
+What wins, first to last: a parameter in code, the process environment, a ``.env`` file, the default here.
+Nothing is read at import; whoever makes a program or an app calls `Settings.load`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+__all__ = ["Settings", "read_env_file"]
+
+_PREFIX = "HEADRACE_"
+_TRUE = frozenset({"1", "true", "yes", "on"})
+_FALSE = frozenset({"0", "false", "no", "off"})
+_LOG_LEVELS = ("CRITICAL", "ERROR", "WARNING", "INFO", "DEBUG")
+
+
+def _flag(text: str) -> bool:
+    lower = text.lower()
+    if lower in _TRUE:
+        return True
+    if lower in _FALSE:
+        return False
+    raise ValueError("true or false")
+
+
+def _whole(lowest: int, highest: int | None = None) -> Callable[[str], int]:
+    wanted = f"a whole number from {lowest}" + (f" to {highest}" if highest is not None else "")
+
+    def parse(text: str) -> int:
+        # isdecimal, since int() also takes "1_000" and " 7 ".
+        if not (text.isascii() and text.isdecimal()):
+            raise ValueError(wanted)
+        number = int(text)
+        if number < lowest or (highest is not None and number > highest):
+            raise ValueError(wanted)
+        return number
+
+    return parse
+
+
+def _seconds(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < float("inf"):
+        raise ValueError("a number of seconds above 0")
+    return number
+
+
+def _path(text: str) -> str:
+    if not text.startswith("/") or text.startswith("//") or "?" in text or "#" in text:
+        raise ValueError("a path that begins with one slash, without ? or #")
+    return text
+
+
+def _level(text: str) -> str:
+    upper = text.upper()
+    if upper not in _LOG_LEVELS:
+        raise ValueError("one of " + ", ".join(_LOG_LEVELS))
+    return upper
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(part for part in (piece.strip() for piece in text.split(",")) if part)
+
+
+def _word(text: str) -> str:
+    if not text:
+        raise ValueError("a value")
+    return text
+
+
+def _key(text: str) -> str:
+    # Shorter ones can be guessed; 32 characters is what `secrets.token_hex(16)` gives.
+    if len(text) < 32:
+        raise ValueError("at least 32 characters")
+    return text
+
+
+def _setting(default: Any, parse: Callable[[str], Any], *, secret: bool = False) -> Any:
+    return field(default=default, metadata={"parse": parse, "secret": secret}, repr=not secret)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """All settings with their defaults; ``HEADRACE_`` and the name in capitals is the variable."""
+
+    host: str = _setting("127.0.0.1", _word)
+    port: int = _setting(8000, _whole(0, 65535))
+    """0 is any free port."""
+    streamable_http_path: str = _setting("/mcp", _path)
+    sse_path: str = _setting("/sse", _path)
+    message_path: str = _setting("/messages/", _path)
+    json_response: bool = _setting(False, _flag)
+    """Answer in JSON only; notes of a call are dropped."""
+    stateless_http: bool = _setting(False, _flag)
+    debug: bool = _setting(False, _flag)
+    log_level: str = _setting("INFO", _level)
+    """In capitals, as `logging` names them."""
+    allowed_hosts: tuple[str, ...] = _setting((), _names)
+    """Empty: only loopback connections are checked."""
+    allowed_origins: tuple[str, ...] = _setting((), _names)
+    max_body_bytes: int = _setting(4 * 1024 * 1024, _whole(1))
+    session_idle_timeout: float = _setting(1800.0, _seconds)
+    """Seconds."""
+    max_sessions: int = _setting(10_000, _whole(1))
+    secret_key: str | None = _setting(None, _key, secret=True)
+    """Seals what travels through clients; None: one key per process, so only one process can serve."""
+    mask_error_details: bool = _setting(False, _flag)
+
+    @classmethod
+    def load(cls, environ: Mapping[str, str] | None = None, env_file: str | Path | None = ".env") -> Settings:
+        """Settings from the environment (`os.environ` unless given) and a file of ``NAME=value`` lines.
+
+        A missing file and an empty value count as not set; a relative file is looked up in the working
+        directory. Unknown ``HEADRACE_*`` names are left alone: orchestrators invent such (``HEADRACE_SERVICE_HOST``).
+
+        Raises ValueError, one line that names the variable, for a value that does not fit.
+        """
+        found: dict[str, str] = dict(read_env_file(env_file)) if env_file is not None else {}
+        found.update(os.environ if environ is None else environ)
+        values: dict[str, Any] = {}
+        for each in fields(cls):
+            variable = _PREFIX + each.name.upper()
+            text = found.get(variable, "").strip()
+            if not text:
+                continue
+            try:
+                values[each.name] = each.metadata["parse"](text)
+            except ValueError as error:
+                got = "a value that does not fit" if each.metadata["secret"] else repr(text)
+                raise ValueError(f"{variable} must be {error}, got {got}") from None
+        return cls(**values)
+
+
+def read_env_file(path: str | Path) -> dict[str, str]:
+    """The ``HEADRACE_NAME=value`` lines of a file; `{}` when there is none.
+
+    A leading ``export``, one pair of quotes around the value and comments are understood; nothing is expanded.
+    Other lines are not looked at: the file is shared with other programs and their dialects.
+    Raises ValueError, naming file and line, for a ``HEADRACE_`` line without a value.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        return {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} can't be read: {error}") from None
+    values: dict[str, str] = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        stripped = line.strip().removeprefix("export ").lstrip()
+        if not stripped.startswith(_PREFIX):
+            continue
+        name, equals, value = stripped.partition("=")
+        if not equals:
+            raise ValueError(f"{path}:{number}: expected NAME=value")
+        values[name.rstrip()] = _unquoted(value.strip())
+    return values
+
+
+def _unquoted(value: str) -> str:
+    if len(value) >= 2 and value[0] == value[-1] and value[0] in "\"'":
+        return value[1:-1]
+    # A comment after an unquoted value begins with a blank, so that `#` may stand in a value.
+    return value.partition(" #")[0].rstrip()

@@ -1,0 +1,181 @@
+"""The default backends: in this process, bounded, gone with it."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable
+
+from ..protocol.session import SessionRecord
+from .events import Event, Replay
+
+__all__ = ["MemoryBus", "MemoryEventStore", "MemorySessionStore"]
+
+_NUMBER = re.compile(r"[0-9]{1,18}")
+
+
+class MemoryBus:
+    def __init__(self) -> None:
+        self._topics: dict[str, dict[object, Callable[[bytes], None]]] = {}
+
+    async def publish(self, topic: str, message: bytes) -> None:
+        for receive in list(self._topics.get(topic, {}).values()):
+            receive(message)
+
+    def subscribe(self, topic: str, receive: Callable[[bytes], None]) -> Callable[[], None]:
+        token = object()
+        self._topics.setdefault(topic, {})[token] = receive
+
+        def unsubscribe() -> None:
+            receivers = self._topics.get(topic, {})
+            receivers.pop(token, None)
+            if not receivers:
+                self._topics.pop(topic, None)
+
+        return unsubscribe
+
+
+class MemorySessionStore:
+    """Sessions in two queues, longest idle first: those never used after the handshake, and the used ones.
+
+    `idle_timeout` in seconds (None: never); at most `limit` sessions.
+    """
+
+    def __init__(
+        self, *, limit: int = 10_000, idle_timeout: float | None = 1800.0, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._limit = limit
+        self._idle_timeout = idle_timeout
+        self._clock = clock
+        self._fresh: OrderedDict[str, SessionRecord] = OrderedDict()
+        self._used: OrderedDict[str, SessionRecord] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._fresh) + len(self._used)
+
+    async def create(self, record: SessionRecord, busy: Callable[[str], bool]) -> list[str] | None:
+        ended = await self.expire(busy)
+        if len(self) >= self._limit:
+            victim = self._give_way(busy)
+            if victim is None:
+                return None
+            ended.append(victim)
+        record.last_used = self._clock()
+        self._fresh[record.id] = record
+        return ended
+
+    async def touch(self, id: str) -> SessionRecord | None:
+        queue = self._fresh if id in self._fresh else self._used
+        record = queue.get(id)
+        if record is None:
+            return None
+        record.last_used = self._clock()
+        queue.move_to_end(id)
+        return record
+
+    async def save(self, record: SessionRecord) -> None:
+        if record.used and self._fresh.pop(record.id, None) is not None:
+            self._used[record.id] = record
+
+    async def end(self, id: str) -> None:
+        self._fresh.pop(id, None)
+        self._used.pop(id, None)
+
+    async def expire(self, busy: Callable[[str], bool]) -> list[str]:
+        if self._idle_timeout is None:
+            return []
+        now = self._clock()
+        ended: list[str] = []
+        for queue in (self._fresh, self._used):
+            # In order of last use: the first one that is not over ends the search.
+            while queue:
+                id, record = next(iter(queue.items()))
+                if record.last_used + self._idle_timeout >= now:
+                    break
+                if busy(id):
+                    record.last_used = now
+                    queue.move_to_end(id)
+                else:
+                    del queue[id]
+                    ended.append(id)
+        return ended
+
+    def _give_way(self, busy: Callable[[str], bool]) -> str | None:
+        for queue in (self._fresh, self._used):
+            for id in queue:
+                if not busy(id):
+                    del queue[id]
+                    return id
+        return None
+
+
+class MemoryEventStore:
+    """Events in this process. Bounded per stream in number and over all in bytes: the stream longest without
+    an event goes first, and goes whole."""
+
+    def __init__(self, *, max_events: int = 1000, max_bytes: int = 64 * 1024 * 1024) -> None:
+        self._max_events = max_events
+        self._max_bytes = max_bytes
+        self._bytes = 0
+        self._streams: OrderedDict[tuple[str, str], _Stream] = OrderedDict()
+        self._by_prefix: dict[str, tuple[str, str]] = {}
+        self._of_session: dict[str, set[str]] = {}
+
+    async def append(self, session: str, stream: str, message: bytes) -> str:
+        kept = self._streams.get((session, stream))
+        if kept is None:
+            kept = self._streams[session, stream] = _Stream()
+            self._by_prefix[kept.prefix] = (session, stream)
+            self._of_session.setdefault(session, set()).add(stream)
+        self._streams.move_to_end((session, stream))
+        kept.last += 1
+        event = Event(f"{kept.prefix}-{kept.last}", message)
+        kept.events.append(event)
+        self._bytes += _size(event)
+        if len(kept.events) > self._max_events:
+            self._bytes -= _size(kept.events.popleft())
+        while self._bytes > self._max_bytes and len(self._streams) > 1:
+            self._drop(next(iter(self._streams)))
+        while self._bytes > self._max_bytes and len(kept.events) > 1:
+            self._bytes -= _size(kept.events.popleft())
+        return event.id
+
+    async def replay(self, session: str, after: str) -> Replay | None:
+        prefix, _, number = after.rpartition("-")
+        owner = self._by_prefix.get(prefix)
+        if owner is None or owner[0] != session or not _NUMBER.fullmatch(number):
+            return None
+        kept = self._streams[owner]
+        # Numbers are consecutive: all that came after an event is here if the event itself is, or was the last to go.
+        skip = int(number) - (kept.last - len(kept.events))
+        if not 0 <= skip <= len(kept.events):
+            return None
+        return Replay(owner[1], list(kept.events)[skip:])
+
+    async def forget(self, session: str) -> None:
+        for stream in list(self._of_session.get(session, ())):
+            self._drop((session, stream))
+
+    def _drop(self, owner: tuple[str, str]) -> None:
+        kept = self._streams.pop(owner)
+        del self._by_prefix[kept.prefix]
+        self._bytes -= sum(_size(event) for event in kept.events)
+        streams = self._of_session[owner[0]]
+        streams.discard(owner[1])
+        if not streams:
+            del self._of_session[owner[0]]
+
+
+class _Stream:
+    __slots__ = ("events", "last", "prefix")
+
+    def __init__(self) -> None:
+        self.prefix = secrets.token_hex(8)
+        self.events: deque[Event] = deque()
+        self.last = 0
+
+
+def _size(event: Event) -> int:
+    return len(event.message) + 200  # what Python keeps around it

@@ -1,0 +1,3 @@
+"""Carries messages between a client and whatever serves them."""
+
+__all__: list[str] = []

@@ -1,0 +1,169 @@
+"""The MCP endpoint: read -> admit -> one of the two eras. An ASGI callable, and nothing of Starlette's.
+
+Requests of every revision come to one path. A request is of 2026-07-28 or of the handshake era by what it says itself
+(`admission.is_modern`); what an era then does with it is in `modern.py` and `handshake.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from ...call import Principal, Served
+from ...exceptions import InvalidParams, McpError
+from ...protocol.input_required import Sealer
+from ...protocol.jsonrpc import Request, decode, is_batch
+from ...protocol.versions import LATEST, LATEST_HANDSHAKE
+from ...state.bus import Bus
+from ...state.events import EventStore
+from ...state.sessions import SessionStore
+from .admission import Rules, admit_head, decode_params, is_modern
+from .answer import Refuse
+from .drain import SignalChain
+from .handshake import Handshake
+from .head import Head
+from .modern import Modern
+from .service import Arrival, Service
+from .sessions import Sessions
+from .stream import Limits, Receive, Send
+from .streams import Notices
+
+__all__ = ["Authenticate", "Denied", "Endpoint", "read_body"]
+
+MAX_DROPPED = 16
+"""How many times the body limit is read and dropped past the limit, so that the client sees the 413."""
+
+
+class Denied(Exception):
+    """Authentication refuses the request."""
+
+    def __init__(self, refusal: Refuse) -> None:
+        super().__init__(refusal.status)
+        self.refusal = refusal
+
+
+Authenticate = Callable[[MutableMapping[str, Any]], Awaitable[Principal | None]]
+"""Who sends the request of this ASGI scope; raises Denied."""
+
+
+async def read_body(receive: Receive, limit: int, seconds: float) -> bytes | Refuse | None:
+    """The body, measured while it comes, whatever Content-Length says; None where the client left."""
+    pieces: list[bytes] = []
+    size = 0
+    try:
+        async with asyncio.timeout(seconds):
+            more = True
+            while more:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    return None
+                piece: bytes = message.get("body", b"")
+                size += len(piece)
+                if size <= limit:
+                    pieces.append(piece)
+                elif size > limit * MAX_DROPPED:
+                    break
+                more = message.get("more_body", False)
+    except TimeoutError:
+        return Refuse(408, "Request timeout: the body did not arrive in time", headers=[(b"connection", b"close")])
+    if size > limit:
+        return Refuse(413, f"Payload too large: a message has at most {limit} bytes")
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+class Endpoint:
+    """`store` None: stateless. `authenticate` None: everyone may come in. `retry_ms`: see `Handshake`."""
+
+    def __init__(
+        self,
+        server: Served,
+        *,
+        rules: Rules,
+        limits: Limits,
+        bus: Bus,
+        store: SessionStore | None,
+        events: EventStore | None,
+        sealer: Sealer,
+        authenticate: Authenticate | None = None,
+        retry_ms: int | None = None,
+    ) -> None:
+        self._rules = rules
+        self._limits = limits
+        self._authenticate = authenticate
+        self.signals = SignalChain(self.drain)
+        self._service = Service(server, rules, limits, Notices(server, bus), self.signals.install)
+        # 128 random bits, visible ASCII (2025-11-25, Session Management).
+        sessions = None if store is None else Sessions(store, bus, events=events, new_id=lambda: secrets.token_hex(16))
+        self._modern = Modern(self._service, sealer)
+        self._handshake = Handshake(self._service, sessions, retry_ms)
+
+    async def handle_request(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        head = Head.read(scope)
+        rules = self._rules
+        refusal = rules.guard.check(head.get("host"), head.get("origin"), head.scheme, head.loopback)
+        principal = None
+        if refusal is None and self._authenticate is not None:
+            try:
+                principal = await self._authenticate(scope)
+            except Denied as denied:
+                refusal = denied.refusal
+        refusal = refusal or admit_head(head, rules)
+        arrival = Arrival(head, scope, receive, send, principal)
+        if refusal is not None:
+            await arrival.refuse(refusal)
+        elif head.method == "POST":
+            await self._post(arrival)
+        elif head.method == "GET":
+            await self._handshake.get(arrival)
+        else:
+            await self._handshake.delete(arrival)
+
+    __call__ = handle_request
+
+    def drain(self, grace: float = 10.0) -> None:
+        """Shutdown: open streams end properly now, calls in flight within `grace` seconds. Returns at once."""
+        if self._service.draining:
+            return
+        self._service.draining = True
+        self._modern.drain()
+        self._handshake.drain()
+        asyncio.get_running_loop().call_later(grace, self._stop_calls)
+
+    def reopen(self) -> None:
+        """The app starts again."""
+        self._service.draining = False
+
+    def _stop_calls(self) -> None:
+        for exchange in list(self._service.running):
+            exchange.stop()
+
+    async def _post(self, arrival: Arrival) -> None:
+        body = await read_body(arrival.receive, self._rules.max_body_bytes, self._limits.body_seconds)
+        if body is None:
+            return
+        if isinstance(body, Refuse):
+            await arrival.refuse(body)
+            return
+        head = arrival.head
+        try:
+            if is_batch(body) and not is_modern(head, None, None):
+                await self._handshake.batch(arrival, body)
+                return
+            message = decode(body)
+        except McpError as error:
+            await arrival.refuse(Refuse.of(error, None))
+            return
+        params = None
+        if isinstance(message, Request):
+            try:
+                params = decode_params(message.params)
+            except InvalidParams as error:
+                era = LATEST if is_modern(head, message.method, None) else LATEST_HANDSHAKE
+                await arrival.refuse(Refuse.of(error, era, message.id))
+                return
+        if is_modern(head, getattr(message, "method", None), params):
+            await self._modern.post(arrival, message, params)
+        else:
+            await self._handshake.post(arrival, message, params)

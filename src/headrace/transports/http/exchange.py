@@ -1,0 +1,223 @@
+"""One POST and its answer, in both eras.
+
+The handler runs in the request's own task. A `Reply` begins as plain JSON and becomes an SSE stream at the first
+note or question, or when the one timer says that the answer takes long. The same timer first starts the watch for
+a disconnect, where the revision says that this cancels the call; a call that answers soon pays for neither.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from ...call import Call, Encoded, Handler
+from ...exceptions import FastMCPError
+from ...protocol.errors import INTERNAL_ERROR, to_error
+from ...protocol.jsonrpc import encode_error, encode_result
+from ...protocol.results import encode_result_object, splice
+from ...protocol.types import Result
+from ..peers import Envelope, Session
+from .answer import JSON_HEADERS, Headers, error_body, event, status_of
+from .sessions import Outlet
+from .stream import Limits, Receive, Send, Stream
+
+__all__ = ["Exchange", "Reply", "send_body"]
+
+logger = logging.getLogger(__name__)
+
+
+async def send_body(send: Send, status: int, body: bytes, headers: Headers) -> None:
+    await send(
+        {
+            "type": "http.response.start",
+            "status": status,
+            "headers": [*headers, (b"content-length", b"%d" % len(body))],
+        }
+    )
+    await send({"type": "http.response.body", "body": body})
+
+
+class Reply:
+    """The answer to one POST: JSON, or a stream once something must go before the answer."""
+
+    __slots__ = (
+        "_cancels",
+        "_json_only",
+        "_limits",
+        "_outlet",
+        "_receive",
+        "_send",
+        "_task",
+        "_timer",
+        "_watched",
+        "_watcher",
+        "gone",
+        "headers",
+        "stream",
+    )
+
+    def __init__(
+        self,
+        receive: Receive,
+        send: Send,
+        limits: Limits,
+        *,
+        json_only: bool = False,
+        cancels: bool = False,
+        outlet: Outlet | None = None,
+    ) -> None:
+        self._receive = receive
+        self._send = send
+        self._limits = limits
+        self._json_only = json_only
+        self._cancels = cancels
+        self._outlet = outlet
+        self._watched = False
+        self._watcher: asyncio.Task[None] | None = None
+        self._task = asyncio.current_task()
+        self._timer = asyncio.get_running_loop().call_later(limits.watch_after, self._tick)
+        self.headers: Headers = []
+        self.stream: Stream | None = None
+        self.gone = False
+        """The client left, and that cancelled the call."""
+
+    async def begin(self, retry_ms: int | None, *, prime: bool) -> None:
+        """A resumable answer is a stream from the start: only events have ids to resume from."""
+        if self._outlet is not None:
+            stream = self._open()
+            if prime:
+                stream.put(await self._outlet.prime(retry_ms))
+            await self._outlet.attach(stream, None)
+
+    async def emit(self, message: bytes) -> None:
+        """Send a message before the answer; dropped where only JSON may be answered."""
+        if self.stream is not None and not self.stream.takes(len(message)):
+            await self.stream.flushed()
+        if self._outlet is not None:
+            await self._outlet.emit(message)
+        elif not self._json_only:
+            self._open().put(event(message))
+
+    async def finish(self, status: int, body: bytes) -> None:
+        """Send the answer; an empty body is none (the call was cancelled)."""
+        self._timer.cancel()
+        if self._watcher is not None:
+            self._watcher.cancel()
+        if self.stream is None and self._outlet is None:
+            headers = self.headers if not body else JSON_HEADERS + self.headers
+            await send_body(self._send, status, body, headers)
+            return
+        if body:
+            await self.emit(body)
+        await self.close()
+
+    async def finish_many(self, bodies: list[bytes]) -> None:
+        """Send the answers to a batch: one JSON array, or an event each where the stream is open."""
+        if self.stream is None and self._outlet is None:
+            await self.finish(200, b"[%b]" % b",".join(bodies))
+            return
+        for body in bodies[:-1]:
+            await self.emit(body)
+        await self.finish(200, bodies[-1])
+
+    async def close(self) -> None:
+        """End the response; what a resumable call still has to say stays in its outlet."""
+        if self.stream is not None:
+            self.stream.end()
+            await self.stream.flushed()
+
+    def abandon(self) -> None:
+        self._timer.cancel()
+        if self._watcher is not None:
+            self._watcher.cancel()
+        if self.stream is not None:
+            self.stream.abort()
+
+    def _open(self) -> Stream:
+        if self.stream is None:
+            self.stream = Stream(self._send, self._limits, self.headers)
+            self.stream.open()
+            self._watch()
+        return self.stream
+
+    def _tick(self) -> None:
+        if not self._watched:
+            self._watch()
+            wait = self._limits.sse_after - self._limits.watch_after
+            self._timer = asyncio.get_running_loop().call_later(wait, self._tick)
+        elif not self._json_only:
+            self._open()
+
+    def _watch(self) -> None:
+        if not self._watched:
+            self._watched = True
+            if self._cancels:
+                self._watcher = asyncio.get_running_loop().create_task(self._until_gone())
+
+    async def _until_gone(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self.gone = True
+        if self.stream is not None:
+            self.stream.abort()
+        if self._task is not None:
+            self._task.cancel()
+
+
+class Exchange:
+    """One call on its way through the handler.
+
+    `reply` tells whether its client left; `running` is where shutdown finds the calls.
+    """
+
+    __slots__ = ("_cancelled", "_handler", "_reply", "_running", "_stamp", "_stopped", "_task")
+
+    def __init__(self, handler: Handler, stamp: bytes, reply: Reply | None, running: set[Exchange]) -> None:
+        self._handler = handler
+        self._stamp = stamp
+        self._reply = reply
+        self._running = running
+        self._task: asyncio.Task[object] | None = None
+        self._cancelled = False
+        self._stopped = False
+
+    def cancel(self) -> None:
+        """The client no longer wants the answer."""
+        if self._task is not None and not self._cancelled:
+            self._cancelled = True
+            self._task.cancel()
+
+    def stop(self) -> None:
+        """The server goes down and has waited long enough."""
+        self._stopped = True
+        self.cancel()
+
+    async def run(self, call: Call, peer: Envelope | Session) -> tuple[int, bytes] | None:
+        """Status and body of the answer; None where nobody waits for one."""
+        self._task = asyncio.current_task()
+        self._running.add(self)
+        id = call.id if call.id is not None else ""
+        era = call.era
+        try:
+            result = await peer.run(self._handler, call)
+            if isinstance(result, Encoded):
+                return 200, encode_result(id, splice(result.body, era, self._stamp))
+            if not isinstance(result, Result):
+                raise TypeError(f"{call.method} is answered with a stream, not with {type(result).__name__}")
+            return 200, encode_result(id, encode_result_object(result, era, self._stamp))
+        except asyncio.CancelledError:
+            gone = self._reply is not None and self._reply.gone
+            if self._task is None or not (self._cancelled or gone):
+                raise
+            self._task.uncancel()
+            if not self._stopped:
+                return None
+            return 503, encode_error(id, INTERNAL_ERROR, "The server is shutting down")
+        except Exception as exception:
+            error = to_error(exception, era)
+            if not isinstance(exception, FastMCPError):
+                logger.exception("%s failed", call.method)
+            return status_of(era, error.code, admission=False), error_body(id, error)
+        finally:
+            self._task = None
+            self._running.discard(self)

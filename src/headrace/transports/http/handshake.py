@@ -1,0 +1,290 @@
+"""Requests of the handshake era (2025-03-26 to 2025-11-25): sessions, or stateless.
+
+* POST ``initialize`` makes a session; its record is kept only once the handshake was answered.
+* Any other POST belongs to a session: requests are exchanges, responses go to whoever asked, notifications are taken.
+* GET opens the session's standalone stream, or resumes one with ``Last-Event-ID``. DELETE ends the session.
+
+Stateless, every POST stands for itself, and there is nothing to GET or DELETE.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+
+from ...call import Call
+from ...exceptions import InvalidParams, InvalidRequest, McpError, MethodNotFound
+from ...protocol.jsonrpc import Message, Notification, Request, Response, decode_batch
+from ...protocol.methods import is_request
+from ...protocol.session import SessionRecord, advance
+from ...protocol.types import CancelledNotificationParams, ClientCapabilities, InitializeRequestParams, Params
+from ...protocol.versions import LATEST_HANDSHAKE, WITHOUT_HEADER, Era, era
+from ..peers import Session
+from .admission import decode_params, handshake_era, initialize_era
+from .answer import Refuse, error_body
+from .exchange import Reply
+from .get_streams import GetStreams
+from .service import Arrival, Service
+from .sessions import Outlet, Sessions
+
+__all__ = ["Handshake"]
+
+MAX_BATCH = 50
+NO_QUESTIONS_STATELESS = (
+    "This server runs stateless for revisions with a handshake: it can't ask the client (elicitation, sampling, roots)"
+)
+NO_QUESTIONS_JSON = "This server answers with JSON only: it can't ask the client (elicitation, sampling, roots)"
+
+_decode_initialize = msgspec.json.Decoder(InitializeRequestParams).decode
+_decode_cancelled = msgspec.json.Decoder(CancelledNotificationParams).decode
+
+
+class Handshake:
+    """`sessions` None: stateless. `retry_ms`: when a client should come back to a stream that was closed early."""
+
+    def __init__(self, service: Service, sessions: Sessions | None, retry_ms: int | None) -> None:
+        self._service = service
+        self._sessions = sessions
+        self._retry_ms = retry_ms
+        self._streams = None if sessions is None else GetStreams(service, sessions, retry_ms)
+        self._calls = 0
+
+    async def post(self, arrival: Arrival, message: Message, params: Params | None) -> None:
+        request_id = message.id if isinstance(message, Request) else None
+        try:
+            if isinstance(message, Request) and message.method == "initialize":
+                await self._initialize(arrival, message, params)
+                return
+            record = await self._session(arrival, request_id)
+            if record is None:
+                return
+            await self._message(arrival, record, message, params)
+        except McpError as error:
+            await arrival.refuse(Refuse.of(error, LATEST_HANDSHAKE, request_id))
+
+    async def batch(self, arrival: Arrival, body: bytes) -> None:
+        """A JSON array of messages: only where the session's revision has batches."""
+        try:
+            record = await self._session(arrival)
+            if record is None:
+                return
+            spoken = self._era(arrival, record)
+            if not spoken.batches:
+                raise InvalidRequest(f"Invalid request: {spoken.version} has no batches, send one message at a time")
+            messages = decode_batch(body, MAX_BATCH)
+            if any(isinstance(item, Request) and item.method == "initialize" for item in messages):
+                raise InvalidRequest("Invalid request: initialize is not part of a batch")
+        except McpError as error:
+            await arrival.refuse(Refuse.of(error, LATEST_HANDSHAKE))
+            return
+        await self._batch(arrival, record, spoken, messages)
+
+    async def get(self, arrival: Arrival) -> None:
+        record = await self._session(arrival)
+        if record is not None and self._streams is not None:
+            await self._streams.read(arrival, record)
+
+    async def delete(self, arrival: Arrival) -> None:
+        record = await self._bodiless(arrival)
+        if record is not None and self._sessions is not None:
+            await self._sessions.end(record)
+            await arrival.done()
+
+    def drain(self) -> None:
+        if self._sessions is not None:
+            self._sessions.release_all()
+
+    async def _session(self, arrival: Arrival, request_id: int | str | None = None) -> SessionRecord | None:
+        """The session of a request; None if it was refused. Stateless: a record for this request alone."""
+        if self._sessions is None:
+            return SessionRecord(id="", version=WITHOUT_HEADER.version, capabilities=ClientCapabilities())
+        id = arrival.head.get("mcp-session-id")
+        if id is None:
+            reason = "Missing session ID: begin with initialize, then send Mcp-Session-Id"
+            await arrival.refuse(Refuse(400, reason, id=request_id))
+            return None
+        record = await self._sessions.get(id, arrival.principal)
+        if record is None:
+            await arrival.refuse(Refuse(404, "Session not found: begin again with initialize", id=request_id))
+        return record
+
+    async def _bodiless(self, arrival: Arrival) -> SessionRecord | None:
+        """The session of a GET or DELETE, which may name a revision too; None if it was refused."""
+        record = await self._session(arrival)
+        if record is None:
+            return None
+        try:
+            self._era(arrival, record)
+        except InvalidRequest as error:
+            await arrival.refuse(Refuse.of(error, LATEST_HANDSHAKE))
+            return None
+        return record
+
+    def _era(self, arrival: Arrival, record: SessionRecord) -> Era:
+        agreed = era(record.version) or WITHOUT_HEADER
+        named = handshake_era(arrival.head, agreed)
+        return named if self._sessions is None else agreed
+
+    async def _initialize(self, arrival: Arrival, request: Request, params: Params | None) -> None:
+        service = self._service
+        if self._sessions is not None and arrival.head.get("mcp-session-id") is not None:
+            record = await self._session(arrival, request.id)
+            if record is not None:
+                advance(record.state, "initialize")
+            return
+        try:
+            asked = _decode_initialize(request.params)
+        except msgspec.ValidationError as error:
+            raise InvalidParams(f"Invalid params: {error}") from None
+        spoken = initialize_era(asked.protocol_version)
+        record = SessionRecord(
+            id="",
+            version=spoken.version,
+            client_info=asked.client_info,
+            capabilities=asked.capabilities,
+            state=advance("new", "initialize"),
+        )
+        reply = Reply(arrival.receive, arrival.send, service.limits, json_only=True)
+        peer = Session(spoken, record, reply.emit, "http", no_questions=NO_QUESTIONS_STATELESS)
+        call = self._call(arrival, request, params or Params(), peer)
+        answered = await service.exchange(reply, spoken).run(call, peer)
+        status, body = answered or (202, b"")
+        if self._sessions is not None and answered is not None and b'"result":' in body[:200]:
+            if not await self._sessions.create(record, arrival.principal):
+                reply.abandon()
+                headers = [(b"retry-after", b"5")]
+                await arrival.refuse(Refuse(503, "Too many sessions here: try again", id=request.id, headers=headers))
+                return
+            reply.headers.append((b"mcp-session-id", record.id.encode()))
+        await reply.finish(status, body)
+
+    async def _message(self, arrival: Arrival, record: SessionRecord, message: Message, params: Params | None) -> None:
+        spoken = self._era(arrival, record)
+        if isinstance(message, Request):
+            advance(record.state, "request")
+            await self._request(arrival, record, spoken, message, params or decode_params(message.params))
+        else:
+            await self._take(record, message)
+            await arrival.accept()
+
+    async def _take(self, record: SessionRecord, message: Notification | Response) -> None:
+        """A notification or a response: nothing is answered."""
+        if self._sessions is None:
+            return
+        if isinstance(message, Response):
+            await self._sessions.questions.answer(record.id, message)
+        elif message.method == "notifications/initialized":
+            record.state = advance(record.state, "initialized")
+            await self._sessions.store.save(record)
+        elif message.method == "notifications/cancelled":
+            try:
+                cancelled = _decode_cancelled(message.params)
+            except msgspec.ValidationError:
+                return  # fire and forget: an invalid one is ignored
+            await self._sessions.cancel(record.id, cancelled.request_id)
+
+    async def _request(
+        self, arrival: Arrival, record: SessionRecord, spoken: Era, request: Request, params: Params
+    ) -> None:
+        service, sessions = self._service, self._sessions
+        self._known(request.method, spoken)
+        await self._use(record)
+        outlet = self._outlet(record)
+        reply = Reply(
+            arrival.receive, arrival.send, service.limits, json_only=service.rules.json_response, outlet=outlet
+        )
+        peer = self._peer(record, spoken, reply, outlet)
+        exchange = service.exchange(reply, spoken)
+        if sessions is not None and not sessions.begin_call(record.id, request.id, exchange.cancel):
+            reply.abandon()
+            if outlet is not None:
+                sessions.drop_outlet(outlet)
+            raise InvalidRequest("Invalid request: a request with this id is in flight in the session")
+        try:
+            if outlet is not None:
+                await reply.begin(self._retry_ms, prime=spoken.priming)
+            answered = await exchange.run(self._call(arrival, request, params, peer), peer)
+            await reply.finish(*(answered or (202, b"")))
+        finally:
+            if sessions is not None:
+                sessions.end_call(record.id, request.id)
+            if sessions is not None and outlet is not None:
+                sessions.drop_outlet(outlet)
+
+    async def _use(self, record: SessionRecord) -> None:
+        """Note that the session does more than shake hands: it gives way later than those that never did."""
+        if self._sessions is not None and not record.used:
+            record.used = True
+            await self._sessions.store.save(record)
+
+    def _outlet(self, record: SessionRecord) -> Outlet | None:
+        """A stream of its own for an answer that is resumable; None where it is not."""
+        if self._sessions is None or self._sessions.events is None or self._service.rules.json_response:
+            return None
+        self._calls += 1
+        return self._sessions.outlet(record.id, f"call-{self._calls}")
+
+    async def _batch(
+        self, arrival: Arrival, record: SessionRecord, spoken: Era, messages: list[Message | InvalidRequest]
+    ) -> None:
+        service, sessions = self._service, self._sessions
+        reply = Reply(arrival.receive, arrival.send, service.limits, json_only=service.rules.json_response)
+        peer = self._peer(record, spoken, reply, None)
+
+        async def answer(item: Message | InvalidRequest) -> bytes:
+            if isinstance(item, InvalidRequest):
+                return error_body(None, item)
+            if not isinstance(item, Request):
+                await self._take(record, item)
+                return b""
+            exchange = service.exchange(reply, spoken)
+            if sessions is not None and not sessions.begin_call(record.id, item.id, exchange.cancel):
+                return error_body(item.id, InvalidRequest("Invalid request: a request with this id is in flight"))
+            try:
+                self._known(item.method, spoken)
+                call = self._call(arrival, item, decode_params(item.params), peer)
+                answered = await exchange.run(call, peer)
+                return answered[1] if answered is not None else b""
+            except McpError as error:
+                return error_body(item.id, error)
+            finally:
+                if sessions is not None:
+                    sessions.end_call(record.id, item.id)
+
+        await self._use(record)
+        bodies = [body for body in await asyncio.gather(*map(answer, messages)) if body]
+        if bodies:
+            await reply.finish_many(bodies)
+        else:
+            await reply.finish(202, b"")
+
+    def _known(self, method: str, spoken: Era) -> None:
+        if not is_request(method, spoken) and not self._service.knows(method):
+            raise MethodNotFound(f"Method not found: {method}")
+
+    def _peer(self, record: SessionRecord, spoken: Era, reply: Reply, outlet: Outlet | None) -> Session:
+        if self._sessions is None:
+            return Session(spoken, record, reply.emit, "http", no_questions=NO_QUESTIONS_STATELESS)
+        json_only = self._service.rules.json_response
+        return Session(
+            spoken,
+            record,
+            reply.emit,
+            "http",
+            store=self._sessions.store,
+            questions=None if json_only else self._sessions.questions,
+            no_questions=NO_QUESTIONS_JSON,
+            close=reply.close if outlet is not None and spoken.priming else None,
+        )
+
+    def _call(self, arrival: Arrival, request: Request, params: Params, peer: Session) -> Call:
+        return Call(
+            request.method,
+            params,
+            request.params,
+            id=request.id,
+            peer=peer,
+            principal=arrival.principal,
+            scope=arrival.scope,
+        )

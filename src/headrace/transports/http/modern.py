@@ -1,0 +1,115 @@
+"""Requests that carry everything themselves (2026-07-28): one call, or one subscription."""
+
+from __future__ import annotations
+
+from ...call import Call
+from ...exceptions import InvalidRequest, McpError
+from ...protocol.errors import to_error
+from ...protocol.input_required import Sealer
+from ...protocol.jsonrpc import Message, Notification, Request
+from ...protocol.types import Params, SubscriptionFilter
+from ...protocol.versions import LATEST, Era
+from ..peers import Envelope
+from .admission import admit_modern
+from .answer import Refuse, status_of
+from .exchange import Reply
+from .service import Arrival, Service
+from .stream import Stream
+from .streams import Listener
+
+__all__ = ["Modern"]
+
+MAX_LISTENERS = 20_000
+"""Open `subscriptions/listen` streams of one process."""
+
+
+class Modern:
+    def __init__(self, service: Service, sealer: Sealer) -> None:
+        self._service = service
+        self._sealer = sealer
+        self._listeners: set[tuple[Listener, Era]] = set()
+
+    async def post(self, arrival: Arrival, message: Message, params: Params | None) -> None:
+        if isinstance(message, Notification):
+            # Nothing is cancelled by a notification over HTTP: ids are the client's own.
+            await arrival.accept()
+        elif not isinstance(message, Request) or params is None:
+            error = InvalidRequest("Invalid request: in this revision clients send requests and notifications")
+            await arrival.refuse(Refuse.of(error, LATEST))
+        else:
+            await self._request(arrival, message, params)
+
+    async def _request(self, arrival: Arrival, request: Request, params: Params) -> None:
+        service = self._service
+        try:
+            era = admit_modern(arrival.head, request, params, service.server.mirrored, service.knows)
+        except McpError as error:
+            await arrival.refuse(Refuse.of(error, LATEST, request.id))
+            return
+        if request.method == "subscriptions/listen":
+            await self._listen(arrival, request, params, era)
+            return
+        reply = Reply(
+            arrival.receive,
+            arrival.send,
+            service.limits,
+            json_only=service.rules.json_response,
+            cancels=era.disconnect_cancels,
+        )
+        peer = self._peer(params, era, reply)
+        await service.answer(reply, self._call(arrival, request, params, peer), peer)
+
+    async def _listen(self, arrival: Arrival, request: Request, params: Params, era: Era) -> None:
+        """The handler says which notices it grants; then the stream is the answer."""
+        service = self._service
+        if service.draining or len(self._listeners) >= MAX_LISTENERS:
+            headers = [(b"retry-after", b"5")]
+            await arrival.refuse(Refuse(503, "Too many streams here: try again", id=request.id, headers=headers))
+            return
+        reply = Reply(arrival.receive, arrival.send, service.limits, json_only=True)
+        reply.abandon()
+        peer = self._peer(params, era, reply)
+        try:
+            granted = await service.server.serve(self._call(arrival, request, params, peer))
+        except Exception as exception:
+            error = to_error(exception, era)
+            status = status_of(era, error.code, admission=False)
+            refusal = Refuse(status, error.message, code=error.code, id=request.id, data=error.data)
+            await arrival.refuse(refusal)
+            return
+        if not isinstance(granted, SubscriptionFilter):
+            raise TypeError("the handler of subscriptions/listen returns the SubscriptionFilter it grants")
+        service.stays_open()
+        stream = Stream(arrival.send, service.limits)
+        listener = Listener(stream, request.id, granted)
+        entry = (listener, era)
+        self._listeners.add(entry)
+        service.notices.add(listener)
+        try:
+            listener.acknowledge()
+            stream.open()
+            await stream.hold(arrival.receive)
+        finally:
+            service.notices.remove(listener)
+            self._listeners.discard(entry)
+
+    def drain(self) -> None:
+        """Shutdown: every subscription gets its completing response."""
+        for listener, era in list(self._listeners):
+            listener.complete(era, self._service.stamp(era))
+
+    def _peer(self, params: Params, era: Era, reply: Reply) -> Envelope:
+        meta = params.meta
+        assert meta is not None  # admitted
+        return Envelope(era, meta, reply.emit, self._sealer, "http")
+
+    def _call(self, arrival: Arrival, request: Request, params: Params, peer: Envelope) -> Call:
+        return Call(
+            request.method,
+            params,
+            request.params,
+            id=request.id,
+            peer=peer,
+            principal=arrival.principal,
+            scope=arrival.scope,
+        )

@@ -1,0 +1,78 @@
+"""What the requests of one app share, and one request as it arrived."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, MutableMapping
+from typing import Any, NamedTuple
+
+from ...call import Call, Principal, Served
+from ...protocol.versions import Era
+from ..peers import Envelope, Session
+from .admission import Rules
+from .answer import Refuse
+from .exchange import Exchange, Reply, send_body
+from .head import Head
+from .stream import Limits, Receive, Send
+from .streams import Notices
+
+__all__ = ["Arrival", "Service"]
+
+
+class Arrival(NamedTuple):
+    """One HTTP request that was let in."""
+
+    head: Head
+    scope: MutableMapping[str, Any]
+    receive: Receive
+    send: Send
+    principal: Principal | None
+
+    async def refuse(self, refusal: Refuse) -> None:
+        await send_body(self.send, refusal.status, refusal.body, refusal.headers)
+
+    async def accept(self) -> None:
+        """202: a notification or response was taken in."""
+        await send_body(self.send, 202, b"", [])
+
+    async def done(self) -> None:
+        """200: a session was ended."""
+        await send_body(self.send, 200, b"", [])
+
+
+class Service:
+    """`stays_open` is called before a response that stays open: shutdown must be able to end it."""
+
+    def __init__(
+        self, server: Served, rules: Rules, limits: Limits, notices: Notices, stays_open: Callable[[], None]
+    ) -> None:
+        self.server = server
+        self.rules = rules
+        self.limits = limits
+        self.notices = notices
+        self.stays_open = stays_open
+        self.running: set[Exchange] = set()
+        self.draining = False
+        self._stamps: dict[Era, bytes] = {}
+
+    def stamp(self, era: Era) -> bytes:
+        stamp = self._stamps.get(era)
+        if stamp is None:
+            stamp = self._stamps[era] = self.server.stamp(era)
+        return stamp
+
+    def knows(self, method: str) -> bool:
+        """Whether the server has this method beside the specification's (an extension)."""
+        return method in self.server.extension_methods
+
+    def exchange(self, reply: Reply, era: Era) -> Exchange:
+        return Exchange(self.server.serve, self.stamp(era), reply, self.running)
+
+    async def answer(self, reply: Reply, call: Call, peer: Envelope | Session) -> None:
+        """Run one call and send its answer."""
+        answered = await self.exchange(reply, call.era).run(call, peer)
+        if answered is not None:
+            await reply.finish(*answered)
+        elif reply.gone:
+            reply.abandon()
+        else:
+            await reply.finish(202, b"")

@@ -1,0 +1,186 @@
+"""One SSE response: frames go into a bounded buffer, and out in one task of their own as fast as the reader takes them.
+
+The task lives only while there is something to send, so an idle stream costs its buffer and one timer. Whoever puts
+a frame never waits for the network; who wants to can wait with `flushed`. A reader that stalls past `write_seconds`,
+or lets the buffer grow past `max_buffer` bytes, loses the stream; not the call: where an event store keeps the
+messages it can resume.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from .answer import KEEP_ALIVE, SSE_HEADERS, Headers
+
+__all__ = ["Limits", "Receive", "Send", "Stream"]
+
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+
+class Limits:
+    """Times in seconds, sizes in bytes; made once per app."""
+
+    __slots__ = ("body_seconds", "keep_alive", "max_buffer", "sse_after", "watch_after", "write_seconds")
+
+    def __init__(
+        self,
+        *,
+        body_seconds: float = 30.0,
+        watch_after: float = 0.1,
+        sse_after: float = 5.0,
+        keep_alive: float = 15.0,
+        write_seconds: float = 30.0,
+        max_buffer: int = 1024 * 1024,
+    ) -> None:
+        self.body_seconds = body_seconds
+        self.watch_after = watch_after
+        """When a call is looked after for a disconnect, if its revision cancels then."""
+        self.sse_after = sse_after
+        """When an answer that is still to come turns into a stream with keep-alive comments."""
+        self.keep_alive = keep_alive
+        self.write_seconds = write_seconds
+        self.max_buffer = max_buffer
+
+
+class Stream:
+    """`open` once; then `put` frames; then `end`. `closed` turns true when nothing more can be sent."""
+
+    __slots__ = (
+        "_end_when_sent",
+        "_frames",
+        "_headers",
+        "_holder",
+        "_limits",
+        "_loop",
+        "_release",
+        "_send",
+        "_size",
+        "_started",
+        "_task",
+        "_timer",
+        "closed",
+    )
+
+    def __init__(self, send: Send, limits: Limits, headers: Headers | None = None) -> None:
+        self._send = send
+        self._limits = limits
+        self._headers = SSE_HEADERS + (headers or [])
+        self._frames: list[bytes] = []
+        self._size = 0
+        self._started = False
+        self._end_when_sent = False
+        self._task: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._holder: asyncio.Task[Any] | None = None
+        self._release = False
+        self._loop = asyncio.get_running_loop()
+        self.closed = False
+
+    def open(self) -> None:
+        """Send the head now, so that the client sees the stream before its first event."""
+        self._timer = self._loop.call_later(self._limits.keep_alive, self._keep_alive)
+        self._wake()
+
+    def put(self, frame: bytes) -> None:
+        """Queue a frame. Nothing once closed or ending; closes the stream of a reader that is too slow."""
+        if self.closed or self._end_when_sent:
+            return
+        self._frames.append(frame)
+        self._size += len(frame)
+        if self._size > self._limits.max_buffer and len(self._frames) > 1:
+            self.abort()
+        else:
+            self._wake()
+
+    def end(self) -> None:
+        """End the response once all frames are out."""
+        if not self.closed and not self._end_when_sent:
+            self._end_when_sent = True
+            self._wake()
+
+    def abort(self) -> None:
+        """Stop at once: the client is gone, or too slow."""
+        self._frames.clear()
+        self._size = 0
+        if self._task is not None:
+            self._task.cancel()
+        self._finish()
+
+    def takes(self, size: int) -> bool:
+        """Whether a frame of that size fits into half of the buffer: who can wait waits for `flushed` otherwise."""
+        return self._size + size <= self._limits.max_buffer // 2 or not self._frames
+
+    async def flushed(self) -> None:
+        """Wait until all frames are out (or the stream is closed). Cancelling the wait does not stop the sending."""
+        while self._task is not None:
+            await asyncio.wait([self._task])
+
+    async def hold(self, receive: Receive) -> None:
+        """Keep the response open until the client goes or the stream ends.
+
+        The task that waits for the client is cancelled when the stream ends by itself: not every server
+        wakes `receive` then.
+        """
+        self._holder = asyncio.current_task()
+        try:
+            while not self.closed:
+                if (await receive())["type"] == "http.disconnect":
+                    self.abort()
+        except asyncio.CancelledError:
+            if not self._release or self._holder is None:
+                self.abort()
+                raise
+            self._holder.uncancel()
+        finally:
+            self._holder = None
+        await self.flushed()
+
+    def _wake(self) -> None:
+        if self._task is None and not self.closed:
+            self._task = self._loop.create_task(self._drain())
+
+    def _keep_alive(self) -> None:
+        self._timer = self._loop.call_later(self._limits.keep_alive, self._keep_alive)
+        if not self._frames:
+            self.put(KEEP_ALIVE)
+
+    async def _drain(self) -> None:
+        try:
+            if not self._started:
+                self._started = True
+                await self._write({"type": "http.response.start", "status": 200, "headers": self._headers})
+                # Servers write the head with the first piece of the body: an empty one brings it out.
+                if not self._frames and not self._end_when_sent:
+                    await self._write({"type": "http.response.body", "body": b"", "more_body": True})
+            while self._frames or self._end_when_sent:
+                body, last = b"".join(self._frames), self._end_when_sent
+                self._frames.clear()
+                self._size = 0
+                await self._write({"type": "http.response.body", "body": body, "more_body": not last})
+                if last:
+                    self._finish()
+                    return
+        except Exception:  # whatever a server raises for a client that is gone, the stream is over
+            self._frames.clear()
+            self._finish()
+        finally:
+            self._task = None
+            if not self.closed and (self._frames or self._end_when_sent):
+                self._wake()
+
+    async def _write(self, message: MutableMapping[str, Any]) -> None:
+        async with asyncio.timeout(self._limits.write_seconds):
+            await self._send(message)
+
+    def _finish(self) -> None:
+        if self.closed:
+            return
+        self.closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._holder is not None and self._holder is not asyncio.current_task():
+            self._release = True
+            self._holder.cancel()
