@@ -113,13 +113,14 @@ async def test_a_failing_lifespan_is_told(stub: Any) -> None:
         await Client(server).__aenter__()
 
 
-async def test_a_question_without_handler_fails_the_call(stub: Any) -> None:
+async def test_a_question_that_the_client_did_not_declare_is_not_asked(stub: Any) -> None:
     async def call_tool(call: Call) -> Any:
         return InputRequiredResult(input_requests={"q": InputRequest(method="roots/list")})
 
     async with Client(stub(tools__call=call_tool)) as client:
-        with pytest.raises(ClientError, match="no handler for roots/list"):
+        with pytest.raises(McpError, match="can't answer roots/list") as caught:
             await client.call_tool("t")
+    assert caught.value.data == {"requiredCapabilities": {"roots": {}}}
 
 
 async def test_handshake_questions_and_their_errors(stub: Any) -> None:

@@ -16,7 +16,7 @@ from pydantic import BaseModel, Field
 
 import headrace
 from headrace import Context, FastMCP
-from headrace.exceptions import InvalidSignature
+from headrace.exceptions import InvalidSignature, McpError
 from headrace.prompts import Prompt
 from headrace.resources import Resource, ResourceTemplate
 from headrace.tools import Tool
@@ -245,8 +245,8 @@ async def test_lifespan_is_entered_once(ask: Any) -> None:
         return str(ctx.lifespan_context["db"])
 
     assert not mcp.lifespan_running
-    outside = await ask(mcp, "tools/call", {"name": "look"})
-    assert "lifespan=mcp_app.lifespan" in outside["content"][0]["text"]
+    with pytest.raises(McpError, match="lifespan=mcp_app.lifespan"):
+        await ask(mcp, "tools/call", {"name": "look"})
     for _ in range(2):
         async with mcp.lifespan_context() as value, mcp.lifespan_context():
             assert value == {"db": "open"}

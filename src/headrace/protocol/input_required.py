@@ -11,16 +11,16 @@ who asked (principal), an expiry, and a digest of the request it belongs to.
 from __future__ import annotations
 
 import hashlib
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import msgspec
 from msgspec import Raw, Struct
 
 from ..exceptions import InvalidParams, McpError
 from .jsonrpc import encode
-from .types import InputRequest, InputRequiredResult
+from .types import ClientCapabilities, InputRequest, InputRequiredResult
 
-__all__ = ["MAX_ROUNDS", "MAX_STATE_BYTES", "Rounds", "Sealer", "request_digest"]
+__all__ = ["MAX_ROUNDS", "MAX_STATE_BYTES", "Rounds", "Sealer", "missing_capability", "request_digest"]
 
 MAX_ROUNDS = 32
 """Rounds one call may take before it is an error."""
@@ -63,6 +63,26 @@ def request_digest(method: str, params: Raw) -> str:
     for member in ("_meta", "inputResponses", "requestState"):
         members.pop(member, None)
     return hashlib.sha256(_canonical([method, members])).hexdigest()
+
+
+def missing_capability(request: InputRequest, declared: ClientCapabilities) -> dict[str, Any] | None:
+    """What the client would have to declare to be asked this; None where it did. An elicitation capability without
+    modes means forms."""
+    if request.method == "elicitation/create":
+        mode = _elicitation_mode(request.params)
+        modes = declared.elicitation
+        if modes is None or not (mode in modes or (mode == "form" and "url" not in modes)):
+            return {"elicitation": {mode: {}}}
+    if request.method == "sampling/createMessage" and declared.sampling is None:
+        return {"sampling": {}}
+    if request.method == "roots/list" and declared.roots is None:
+        return {"roots": {}}
+    return None
+
+
+def _elicitation_mode(params: Any) -> str:
+    mode = cast("dict[str, Any]", params).get("mode") if isinstance(params, dict) else getattr(params, "mode", None)
+    return mode or "form"
 
 
 class Rounds:

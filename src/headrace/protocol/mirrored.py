@@ -30,9 +30,7 @@ def mirrored_arguments(schema: dict[str, Any], tool: str) -> Mirrored:
     return found
 
 
-def _collect(
-    schema: dict[str, Any], path: tuple[str, ...], found: _Found, tool: str
-) -> None:
+def _collect(schema: dict[str, Any], path: tuple[str, ...], found: _Found, tool: str) -> None:
     """Walk along ``properties``; anywhere else a mark is refused."""
     for keyword, value in schema.items():
         if keyword == MARK:
@@ -48,9 +46,7 @@ def _collect(
             )
 
 
-def _add(
-    schema: dict[str, Any], path: tuple[str, ...], found: _Found, tool: str
-) -> None:
+def _add(schema: dict[str, Any], path: tuple[str, ...], found: _Found, tool: str) -> None:
     header = schema[MARK]
     where = ".".join(path) or "the arguments themselves"
     if not isinstance(header, str) or not _TOKEN.match(header):

@@ -23,9 +23,9 @@ from ..state.memory import MemoryBus, MemorySessionStore
 from ..state.sealer import AeadSealer
 from ..transports.http.admission import Rules
 from ..transports.http.endpoint import Authenticate, Endpoint
-from ..transports.http.exchange import send_body
 from ..transports.http.guard import Guard
 from ..transports.http.head import Head
+from ..transports.http.reply import send_body
 from ..transports.http.sse_legacy import SseEndpoint, check_message_path
 from ..transports.http.stream import Limits
 
@@ -38,6 +38,7 @@ __all__ = [
     "RequestContextMiddleware",
     "StarletteWithLifespan",
     "StreamableHTTPASGIApp",
+    "combine_lifespans",
     "create_base_app",
     "create_sse_app",
     "create_streamable_http_app",
@@ -146,6 +147,23 @@ def _as_router(app: ASGIApp) -> Any:
     return app
 
 
+def combine_lifespans(*lifespans: Lifespan[Any]) -> Lifespan[Any]:
+    """One lifespan out of several, entered in order and left in reverse: for a parent with several apps in it.
+
+    What they yield is merged.
+    """
+
+    @contextlib.asynccontextmanager
+    async def combined(app: Any) -> AsyncGenerator[dict[str, Any]]:
+        state: dict[str, Any] = {}
+        async with contextlib.AsyncExitStack() as stack:
+            for lifespan in lifespans:
+                state.update(await stack.enter_async_context(lifespan(app)) or {})
+            yield state
+
+    return combined
+
+
 def create_base_app(
     routes: list[BaseRoute],
     middleware: list[Middleware],
@@ -174,7 +192,7 @@ def create_sse_app(
 ) -> StarletteWithLifespan:
     """The HTTP+SSE transport of 2024-11-05: GET `sse_path`, POST `message_path`.
 
-    Raises ValueError for a message path that is no plain absolute path.
+    Raises ValueError for a message path that is no plain absolute path, and for an SSE path without a leading slash.
     """
     check_message_path(message_path)
     settings = settings or Settings()
@@ -190,7 +208,7 @@ def create_sse_app(
     )
     own_routes: list[BaseRoute] = [
         *_auth_routes(auth, sse_path),
-        Route(sse_path, endpoint=_Endpoint(endpoint.handle_sse)),
+        *(Route(path, endpoint=_Endpoint(endpoint.handle_sse)) for path in _with_and_without_slash(sse_path)),
         *(Route(path, endpoint=_Endpoint(endpoint.handle_message)) for path in _with_and_without_slash(message_path)),
     ]
     return _assemble(server, endpoint, sse_path, "sse", auth, guard, own_routes, debug, routes, middleware)

@@ -115,6 +115,11 @@ class Router:
         method = self._methods[call.era].get(call.method)
         if method is None:
             raise MethodNotFound(f"Method not found: {call.method}")
+        if not self._server.lifespan_running:
+            raise McpError(
+                f"The lifespan of {self._server.name!r} is not running: the app around this one has to pass it on, "
+                "as in FastAPI(lifespan=mcp_app.lifespan)"
+            )
         context = Context(call, self._server)
         token = current.set(context)
         try:

@@ -25,8 +25,12 @@ SHUTDOWN_SECONDS = 12
 
 def run(server: FastMCP, transport: str | None = None, **options: Any) -> None:
     """Serve until a signal ends it. `options` as in `run_http_async`."""
+    config: dict[str, Any] = options.get("uvicorn_config") or {}
+    # uvicorn's choice of loop (uvloop where it is installed) comes to nothing in a loop that runs already.
+    factory = uvicorn.Config("", loop=config.get("loop", "auto"), log_config=None).get_loop_factory()
     try:
-        asyncio.run(run_async(server, transport, **options))
+        with asyncio.Runner(loop_factory=factory) as runner:
+            runner.run(run_async(server, transport, **options))
     except KeyboardInterrupt:
         pass  # uvicorn has shut down in good order and passes the signal on
 

@@ -13,7 +13,7 @@ from .events import Event, Replay
 
 __all__ = ["MemoryBus", "MemoryEventStore", "MemorySessionStore"]
 
-_NUMBER = re.compile(r"[0-9]{1,18}")
+_NUMBER = re.compile(r"[1-9][0-9]{0,17}")
 
 
 class MemoryBus:

@@ -24,10 +24,10 @@ from msgspec import Raw
 from ..call import Answer, Call, Handler, Principal
 from ..exceptions import McpError, UnsupportedByClient, ValidationError
 from ..protocol.downgrade import fit_notification, fit_question
-from ..protocol.input_required import Rounds, Sealer, request_digest
+from ..protocol.input_required import MAX_ROUNDS, Rounds, Sealer, missing_capability, request_digest
 from ..protocol.jsonrpc import encode, encode_notification
 from ..protocol.session import SessionRecord
-from ..protocol.types import ClientCapabilities, Implementation, RequestMeta, Result
+from ..protocol.types import ClientCapabilities, Implementation, InputRequiredResult, RequestMeta, Result
 from ..protocol.versions import Era
 from ..state.sessions import SessionStore
 from .questions import Emit, Questions
@@ -105,7 +105,7 @@ class Envelope:
                 raise
         else:
             if not self._cancels:
-                return result
+                return self._checked(result) if isinstance(result, InputRequiredResult) else result
         finally:
             self._task = None
             for question in self._parked:  # also those of tasks that the handler left behind
@@ -215,6 +215,18 @@ class Envelope:
             )
         return self._rounds
 
+    def _checked(self, result: InputRequiredResult) -> InputRequiredResult:
+        """Questions that a function returned itself: without state, and of kinds that the client declared."""
+        if result.request_state is not None:
+            raise McpError(
+                "A returned InputRequiredResult has no requestState here: keep what lasts with ctx.set_state"
+            )
+        for request in (result.input_requests or {}).values():
+            missing = missing_capability(request, self.capabilities)
+            if missing is not None:
+                raise UnsupportedByClient(f"The client can't answer {request.method}", capabilities=missing)
+        return result
+
     def _questions(self) -> Result:
         call = self._bound_call()
         return self._open().result(
@@ -243,6 +255,7 @@ class Session:
         "_emit",
         "_no_questions",
         "_questions",
+        "_responses",
         "_store",
         "era",
         "record",
@@ -269,6 +282,7 @@ class Session:
         self._store = store
         self._questions = questions
         self._no_questions = no_questions
+        self._responses: dict[str, Raw] = {}
 
     @property
     def session_id(self) -> str | None:
@@ -287,7 +301,24 @@ class Session:
         return self.record.log_level
 
     async def run(self, handler: Handler, call: Call) -> Answer:
-        return await handler(call)
+        """The handler's answer; what it returns as input-required is asked here, and the handler run again."""
+        result = await handler(call)
+        rounds = 0
+        while isinstance(result, InputRequiredResult):
+            rounds += 1
+            if rounds > MAX_ROUNDS:
+                raise McpError(f"The call asked for input {MAX_ROUNDS} times without coming to an end")
+            asked = result.input_requests or {}
+            for request in asked.values():
+                missing = missing_capability(request, self.capabilities)
+                if missing is not None:
+                    raise UnsupportedByClient(f"The client can't answer {request.method}", capabilities=missing)
+            answers = await asyncio.gather(
+                *(self.ask(request.method, request.params, check=Raw.copy) for request in asked.values())
+            )
+            self._responses = dict(zip(asked, answers, strict=True))
+            result = await handler(call)
+        return result
 
     async def note(self, method: str, params: Any) -> None:
         await self._emit(encode_notification(method, fit_notification(params, self.era)))
@@ -305,7 +336,7 @@ class Session:
         return msgspec.json.decode(encode(await function()))
 
     def input_responses(self) -> Mapping[str, Raw]:
-        return {}
+        return self._responses
 
     async def get_state(self, key: str) -> Any:
         return (self.record.values or {}).get(key)

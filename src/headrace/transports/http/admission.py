@@ -10,20 +10,20 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from functools import lru_cache
 from typing import Any, cast
 
 import msgspec
-from msgspec import Raw
 
-from ...exceptions import InvalidParams, InvalidRequest, McpError, MethodNotFound
-from ...protocol.errors import HEADER_MISMATCH, UNSUPPORTED_VERSION
+from ...exceptions import InvalidRequest, McpError
+from ...protocol.errors import HEADER_MISMATCH
 from ...protocol.jsonrpc import Request
-from ...protocol.methods import METHODS, is_request
+from ...protocol.methods import METHODS
 from ...protocol.mirrored import Mirrored
-from ...protocol.types import LOG_LEVELS, Params
-from ...protocol.versions import LATEST_HANDSHAKE, MODERN_VERSIONS, SERVED_VERSIONS, Era, era
+from ...protocol.requests import check_meta, check_method, modern_era
+from ...protocol.types import Params
+from ...protocol.versions import SERVED_VERSIONS, Era, era
 from .answer import Headers, Refuse
 from .guard import Guard
 from .head import Head
@@ -32,14 +32,11 @@ __all__ = [
     "Rules",
     "admit_head",
     "admit_modern",
-    "decode_params",
     "handshake_era",
-    "initialize_era",
     "is_json",
     "is_modern",
 ]
 
-_decode_params = msgspec.json.Decoder(Params).decode
 _SENTINEL = re.compile(r"=\?base64\?(.*)\?=", re.DOTALL)
 _BASE64 = re.compile(r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
 _PLAIN = re.compile(r"[\x21-\x7e](?:[\x20-\x7e\t]*[\x21-\x7e])?|")
@@ -97,14 +94,6 @@ def is_json(content_type: str) -> bool:
     return media == "application/json" and all(charset in ("utf-8", "utf8", "us-ascii") for charset in charsets)
 
 
-def decode_params(raw: Raw) -> Params:
-    """The members that methods share. Raises InvalidParams, in one line."""
-    try:
-        return _decode_params(raw)
-    except msgspec.ValidationError as error:
-        raise InvalidParams(f"Invalid params: {error}") from None
-
-
 def is_modern(head: Head, method: str | None, params: Params | None) -> bool:
     """Whether a request speaks 2026-07-28: its `_meta` carries a version, or the header names one that is served and
     has no handshake. An ``initialize`` without either is the handshake."""
@@ -132,31 +121,18 @@ def handshake_era(head: Head, agreed: Era) -> Era:
 
 
 def admit_modern(
-    head: Head, request: Request, params: Params, mirrored: Callable[[str], Mirrored], extension: Callable[[str], bool]
+    head: Head, request: Request, params: Params, mirrored: Callable[[str], Mirrored], extensions: Container[str]
 ) -> Era:
-    """The revision the request speaks. Raises McpError for the first rule it breaks; `extension` tells of
+    """The revision the request speaks. Raises McpError for the first rule it breaks; `extensions` are
     methods that the server has beside the specification's."""
-    meta = params.meta
-    if meta is None or meta.protocol_version is None:
-        raise InvalidParams("Invalid params: _meta needs io.modelcontextprotocol/protocolVersion")
-    if meta.client_capabilities is None:
-        raise InvalidParams("Invalid params: _meta needs io.modelcontextprotocol/clientCapabilities")
-    if meta.log_level is not None and meta.log_level not in LOG_LEVELS:
-        raise InvalidParams(f"Invalid params: the log level {meta.log_level!r} is none of {', '.join(LOG_LEVELS)}")
+    meta = check_meta(params)
     _match("MCP-Protocol-Version", head.get("mcp-protocol-version"), meta.protocol_version)
     _match("Mcp-Method", head.get("mcp-method"), request.method)
     method = METHODS.get(request.method)
     if method is not None and method.name_field is not None:
         _match("Mcp-Name", _decoded(head.get("mcp-name"), "Mcp-Name"), getattr(params, method.name_field))
-    spoken = era(meta.protocol_version)
-    if spoken is None or spoken.handshake:
-        raise McpError(
-            f"Unsupported protocol version {meta.protocol_version!r}",
-            code=UNSUPPORTED_VERSION,
-            data={"supported": MODERN_VERSIONS, "requested": meta.protocol_version},
-        )
-    if not is_request(request.method, spoken) and not extension(request.method):
-        raise MethodNotFound(f"Method not found: {request.method}")
+    spoken = modern_era(meta.protocol_version)
+    check_method(request.method, spoken, extensions)
     if request.method == "tools/call" and params.name is not None:
         headers = mirrored(params.name)
         if headers:
@@ -228,9 +204,3 @@ def _equal(sent: str | None, value: Any, kind: str) -> bool:
         # Integers are compared as numbers: 42.0 is 42.
         return kind == "integer" and _INTEGER.fullmatch(sent) is not None and int(sent.partition(".")[0]) == value
     return isinstance(value, str) and sent == value
-
-
-def initialize_era(requested: str | None) -> Era:
-    """The version `initialize` agrees on: the one asked for if it has a handshake, else the newest that has."""
-    asked = era(requested)
-    return asked if asked is not None and asked.handshake else LATEST_HANDSHAKE

@@ -14,12 +14,14 @@ from typing import Any
 from ...call import Principal, Served
 from ...exceptions import InvalidParams, McpError
 from ...protocol.input_required import Sealer
-from ...protocol.jsonrpc import Request, decode, is_batch
+from ...protocol.jsonrpc import Request, Response, decode, is_batch
+from ...protocol.requests import decode_params
 from ...protocol.versions import LATEST, LATEST_HANDSHAKE
 from ...state.bus import Bus
 from ...state.events import EventStore
 from ...state.sessions import SessionStore
-from .admission import Rules, admit_head, decode_params, is_modern
+from ..notices import Notices
+from .admission import Rules, admit_head, is_modern
 from .answer import Refuse
 from .drain import SignalChain
 from .handshake import Handshake
@@ -28,7 +30,6 @@ from .modern import Modern
 from .service import Arrival, Service
 from .sessions import Sessions
 from .stream import Limits, Receive, Send
-from .streams import Notices
 
 __all__ = ["Authenticate", "Denied", "Endpoint", "read_body"]
 
@@ -92,6 +93,7 @@ class Endpoint:
         self._rules = rules
         self._limits = limits
         self._authenticate = authenticate
+        self._grace: asyncio.TimerHandle | None = None
         self.signals = SignalChain(self.drain)
         self._service = Service(server, rules, limits, Notices(server, bus), self.signals.install)
         # 128 random bits, visible ASCII (2025-11-25, Session Management).
@@ -129,11 +131,13 @@ class Endpoint:
         self._service.draining = True
         self._modern.drain()
         self._handshake.drain()
-        asyncio.get_running_loop().call_later(grace, self._stop_calls)
+        self._grace = asyncio.get_running_loop().call_later(grace, self._stop_calls)
 
     def reopen(self) -> None:
-        """The app starts again."""
+        """The app starts again; what the last shutdown still wanted to stop is not of now."""
         self._service.draining = False
+        if self._grace is not None:
+            self._grace.cancel()
 
     def _stop_calls(self) -> None:
         for exchange in list(self._service.running):
@@ -156,13 +160,14 @@ class Endpoint:
             await arrival.refuse(Refuse.of(error, None))
             return
         params = None
-        if isinstance(message, Request):
+        if not isinstance(message, Response):
             try:
                 params = decode_params(message.params)
             except InvalidParams as error:
-                era = LATEST if is_modern(head, message.method, None) else LATEST_HANDSHAKE
-                await arrival.refuse(Refuse.of(error, era, message.id))
-                return
+                if isinstance(message, Request):  # a notification is fire and forget
+                    era = LATEST if is_modern(head, message.method, None) else LATEST_HANDSHAKE
+                    await arrival.refuse(Refuse.of(error, era, message.id))
+                    return
         if is_modern(head, getattr(message, "method", None), params):
             await self._modern.post(arrival, message, params)
         else:

@@ -9,11 +9,11 @@ from __future__ import annotations
 from ...exceptions import InvalidRequest
 from ...protocol.session import SessionRecord
 from ...protocol.versions import LATEST_HANDSHAKE, WITHOUT_HEADER, era
+from ..notices import SessionListener
 from .answer import Refuse
 from .service import Arrival, Service
 from .sessions import MAX_GET_STREAMS, STANDALONE, Outlet, Sessions
 from .stream import Stream
-from .streams import GetListener
 
 __all__ = ["GetStreams"]
 
@@ -23,7 +23,7 @@ class GetStreams:
         self._service = service
         self._sessions = sessions
         self._retry_ms = retry_ms
-        self._listeners: dict[str, GetListener] = {}
+        self._listeners: dict[str, SessionListener] = {}
         sessions.forgotten = self._stop_listening
 
     async def read(self, arrival: Arrival, record: SessionRecord) -> None:
@@ -41,7 +41,9 @@ class GetStreams:
             stream.open()
             if standalone and after is None and (era(record.version) or WITHOUT_HEADER).priming:
                 stream.put(await outlet.prime(self._retry_ms))
-            if not await outlet.attach(stream, after, keep=MAX_GET_STREAMS if standalone else 1) or service.draining:
+            # A client that comes back never costs another one its stream: both kinds have the bound for themselves.
+            keep, apart = (MAX_GET_STREAMS, after is not None) if standalone else (1, False)
+            if not await outlet.attach(stream, after, keep=keep, apart=apart) or service.draining:
                 stream.end()
             await stream.hold(arrival.receive)
         finally:
@@ -54,7 +56,7 @@ class GetStreams:
     def _standalone(self, record: SessionRecord) -> Outlet:
         outlet = self._sessions.outlet(record.id, STANDALONE)
         if record.id not in self._listeners:
-            listener = self._listeners[record.id] = GetListener(outlet.emit, record, self._service.notices)
+            listener = self._listeners[record.id] = SessionListener(outlet.emit, record, self._service.notices)
             self._service.notices.add(listener)
         return outlet
 

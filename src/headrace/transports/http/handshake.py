@@ -11,20 +11,19 @@ from __future__ import annotations
 
 import asyncio
 
-import msgspec
-
 from ...call import Call
-from ...exceptions import InvalidParams, InvalidRequest, McpError, MethodNotFound
+from ...exceptions import InvalidRequest, McpError
 from ...protocol.jsonrpc import Message, Notification, Request, Response, decode_batch
-from ...protocol.methods import is_request
+from ...protocol.requests import check_method, decode_cancelled, decode_params, initialize, new_record
 from ...protocol.session import SessionRecord, advance
-from ...protocol.types import CancelledNotificationParams, ClientCapabilities, InitializeRequestParams, Params
+from ...protocol.types import Params
 from ...protocol.versions import LATEST_HANDSHAKE, WITHOUT_HEADER, Era, era
+from ..exchange import Answered
 from ..peers import Session
-from .admission import decode_params, handshake_era, initialize_era
+from .admission import handshake_era
 from .answer import Refuse, error_body
-from .exchange import Reply
 from .get_streams import GetStreams
+from .reply import Reply
 from .service import Arrival, Service
 from .sessions import Outlet, Sessions
 
@@ -35,9 +34,6 @@ NO_QUESTIONS_STATELESS = (
     "This server runs stateless for revisions with a handshake: it can't ask the client (elicitation, sampling, roots)"
 )
 NO_QUESTIONS_JSON = "This server answers with JSON only: it can't ask the client (elicitation, sampling, roots)"
-
-_decode_initialize = msgspec.json.Decoder(InitializeRequestParams).decode
-_decode_cancelled = msgspec.json.Decoder(CancelledNotificationParams).decode
 
 
 class Handshake:
@@ -98,7 +94,9 @@ class Handshake:
     async def _session(self, arrival: Arrival, request_id: int | str | None = None) -> SessionRecord | None:
         """The session of a request; None if it was refused. Stateless: a record for this request alone."""
         if self._sessions is None:
-            return SessionRecord(id="", version=WITHOUT_HEADER.version, capabilities=ClientCapabilities())
+            record = new_record(version=WITHOUT_HEADER.version)
+            record.state = "opened"
+            return record
         id = arrival.head.get("mcp-session-id")
         if id is None:
             reason = "Missing session ID: begin with initialize, then send Mcp-Session-Id"
@@ -133,31 +131,20 @@ class Handshake:
             if record is not None:
                 advance(record.state, "initialize")
             return
-        try:
-            asked = _decode_initialize(request.params)
-        except msgspec.ValidationError as error:
-            raise InvalidParams(f"Invalid params: {error}") from None
-        spoken = initialize_era(asked.protocol_version)
-        record = SessionRecord(
-            id="",
-            version=spoken.version,
-            client_info=asked.client_info,
-            capabilities=asked.capabilities,
-            state=advance("new", "initialize"),
-        )
+        record = new_record()
+        spoken = initialize(record, request.params)
         reply = Reply(arrival.receive, arrival.send, service.limits, json_only=True)
         peer = Session(spoken, record, reply.emit, "http", no_questions=NO_QUESTIONS_STATELESS)
         call = self._call(arrival, request, params or Params(), peer)
         answered = await service.exchange(reply, spoken).run(call, peer)
-        status, body = answered or (202, b"")
-        if self._sessions is not None and answered is not None and b'"result":' in body[:200]:
+        if self._sessions is not None and answered is not None and answered.error is None:
             if not await self._sessions.create(record, arrival.principal):
                 reply.abandon()
                 headers = [(b"retry-after", b"5")]
                 await arrival.refuse(Refuse(503, "Too many sessions here: try again", id=request.id, headers=headers))
                 return
             reply.headers.append((b"mcp-session-id", record.id.encode()))
-        await reply.finish(status, body)
+        await self._finish(reply, answered, spoken)
 
     async def _message(self, arrival: Arrival, record: SessionRecord, message: Message, params: Params | None) -> None:
         spoken = self._era(arrival, record)
@@ -178,17 +165,15 @@ class Handshake:
             record.state = advance(record.state, "initialized")
             await self._sessions.store.save(record)
         elif message.method == "notifications/cancelled":
-            try:
-                cancelled = _decode_cancelled(message.params)
-            except msgspec.ValidationError:
-                return  # fire and forget: an invalid one is ignored
-            await self._sessions.cancel(record.id, cancelled.request_id)
+            id = decode_cancelled(message.params)
+            if id is not None:
+                await self._sessions.cancel(record.id, id)
 
     async def _request(
         self, arrival: Arrival, record: SessionRecord, spoken: Era, request: Request, params: Params
     ) -> None:
         service, sessions = self._service, self._sessions
-        self._known(request.method, spoken)
+        check_method(request.method, spoken, service.server.extension_methods)
         await self._use(record)
         outlet = self._outlet(record)
         reply = Reply(
@@ -205,12 +190,18 @@ class Handshake:
             if outlet is not None:
                 await reply.begin(self._retry_ms, prime=spoken.priming)
             answered = await exchange.run(self._call(arrival, request, params, peer), peer)
-            await reply.finish(*(answered or (202, b"")))
+            await self._finish(reply, answered, spoken)
         finally:
             if sessions is not None:
                 sessions.end_call(record.id, request.id)
             if sessions is not None and outlet is not None:
                 sessions.drop_outlet(outlet)
+
+    async def _finish(self, reply: Reply, answered: Answered | None, spoken: Era) -> None:
+        if answered is None:
+            await reply.finish(202, b"")
+        else:
+            await reply.finish(self._service.status(answered, spoken), answered.body)
 
     async def _use(self, record: SessionRecord) -> None:
         """Note that the session does more than shake hands: it gives way later than those that never did."""
@@ -242,10 +233,10 @@ class Handshake:
             if sessions is not None and not sessions.begin_call(record.id, item.id, exchange.cancel):
                 return error_body(item.id, InvalidRequest("Invalid request: a request with this id is in flight"))
             try:
-                self._known(item.method, spoken)
+                check_method(item.method, spoken, service.server.extension_methods)
                 call = self._call(arrival, item, decode_params(item.params), peer)
                 answered = await exchange.run(call, peer)
-                return answered[1] if answered is not None else b""
+                return answered.body if answered is not None else b""
             except McpError as error:
                 return error_body(item.id, error)
             finally:
@@ -258,10 +249,6 @@ class Handshake:
             await reply.finish_many(bodies)
         else:
             await reply.finish(202, b"")
-
-    def _known(self, method: str, spoken: Era) -> None:
-        if not is_request(method, spoken) and not self._service.knows(method):
-            raise MethodNotFound(f"Method not found: {method}")
 
     def _peer(self, record: SessionRecord, spoken: Era, reply: Reply, outlet: Outlet | None) -> Session:
         if self._sessions is None:

@@ -9,17 +9,17 @@ from ...protocol.input_required import Sealer
 from ...protocol.jsonrpc import Message, Notification, Request
 from ...protocol.types import Params, SubscriptionFilter
 from ...protocol.versions import LATEST, Era
+from ..notices import Subscription
 from ..peers import Envelope
 from .admission import admit_modern
-from .answer import Refuse, status_of
-from .exchange import Reply
+from .answer import Refuse, event, status_of
+from .reply import Reply
 from .service import Arrival, Service
 from .stream import Stream
-from .streams import Listener
 
 __all__ = ["Modern"]
 
-MAX_LISTENERS = 20_000
+MAX_SUBSCRIPTIONS = 20_000
 """Open `subscriptions/listen` streams of one process."""
 
 
@@ -27,7 +27,7 @@ class Modern:
     def __init__(self, service: Service, sealer: Sealer) -> None:
         self._service = service
         self._sealer = sealer
-        self._listeners: set[tuple[Listener, Era]] = set()
+        self._open: set[tuple[Subscription, Stream, Era]] = set()
 
     async def post(self, arrival: Arrival, message: Message, params: Params | None) -> None:
         if isinstance(message, Notification):
@@ -42,7 +42,7 @@ class Modern:
     async def _request(self, arrival: Arrival, request: Request, params: Params) -> None:
         service = self._service
         try:
-            era = admit_modern(arrival.head, request, params, service.server.mirrored, service.knows)
+            era = admit_modern(arrival.head, request, params, service.server.mirrored, service.server.extension_methods)
         except McpError as error:
             await arrival.refuse(Refuse.of(error, LATEST, request.id))
             return
@@ -62,7 +62,7 @@ class Modern:
     async def _listen(self, arrival: Arrival, request: Request, params: Params, era: Era) -> None:
         """The handler says which notices it grants; then the stream is the answer."""
         service = self._service
-        if service.draining or len(self._listeners) >= MAX_LISTENERS:
+        if service.draining or len(self._open) >= MAX_SUBSCRIPTIONS:
             headers = [(b"retry-after", b"5")]
             await arrival.refuse(Refuse(503, "Too many streams here: try again", id=request.id, headers=headers))
             return
@@ -81,22 +81,23 @@ class Modern:
             raise TypeError("the handler of subscriptions/listen returns the SubscriptionFilter it grants")
         service.stays_open()
         stream = Stream(arrival.send, service.limits)
-        listener = Listener(stream, request.id, granted)
-        entry = (listener, era)
-        self._listeners.add(entry)
-        service.notices.add(listener)
+        subscription = Subscription(request.id, granted, lambda message: stream.put(event(message)))
+        entry = (subscription, stream, era)
+        self._open.add(entry)
+        service.notices.add(subscription)
         try:
-            listener.acknowledge()
+            subscription.acknowledge()
             stream.open()
             await stream.hold(arrival.receive)
         finally:
-            service.notices.remove(listener)
-            self._listeners.discard(entry)
+            service.notices.remove(subscription)
+            self._open.discard(entry)
 
     def drain(self) -> None:
         """Shutdown: every subscription gets its completing response."""
-        for listener, era in list(self._listeners):
-            listener.complete(era, self._service.stamp(era))
+        for subscription, stream, era in list(self._open):
+            stream.put(event(subscription.completed(era, self._service.stamp(era))))
+            stream.end()
 
     def _peer(self, params: Params, era: Era, reply: Reply) -> Envelope:
         meta = params.meta

@@ -7,13 +7,14 @@ from typing import Any, NamedTuple
 
 from ...call import Call, Principal, Served
 from ...protocol.versions import Era
+from ..exchange import Answered, Exchange
+from ..notices import Notices
 from ..peers import Envelope, Session
 from .admission import Rules
-from .answer import Refuse
-from .exchange import Exchange, Reply, send_body
+from .answer import Refuse, status_of
 from .head import Head
+from .reply import Reply, send_body
 from .stream import Limits, Receive, Send
-from .streams import Notices
 
 __all__ = ["Arrival", "Service"]
 
@@ -60,10 +61,6 @@ class Service:
             stamp = self._stamps[era] = self.server.stamp(era)
         return stamp
 
-    def knows(self, method: str) -> bool:
-        """Whether the server has this method beside the specification's (an extension)."""
-        return method in self.server.extension_methods
-
     def exchange(self, reply: Reply, era: Era) -> Exchange:
         return Exchange(self.server.serve, self.stamp(era), reply, self.running)
 
@@ -71,8 +68,11 @@ class Service:
         """Run one call and send its answer."""
         answered = await self.exchange(reply, call.era).run(call, peer)
         if answered is not None:
-            await reply.finish(*answered)
+            await reply.finish(self.status(answered, call.era), answered.body)
         elif reply.gone:
             reply.abandon()
         else:
             await reply.finish(202, b"")
+
+    def status(self, answered: Answered, era: Era) -> int:
+        return 200 if answered.error is None else status_of(era, answered.error.code, admission=False)

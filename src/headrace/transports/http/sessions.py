@@ -46,7 +46,7 @@ class Outlet:
         self.finished = False
         self._events = events
         self._lock = asyncio.Lock()
-        self._readers: list[Stream] = []
+        self._readers: list[tuple[Stream, bool]] = []
 
     async def prime(self, retry_ms: int | None) -> bytes:
         """The event that begins the stream; it goes to the store too, so that its id can be resumed from."""
@@ -59,23 +59,24 @@ class Outlet:
             self.put(event(message))
             return
         async with self._lock:
-            self.put(event(message, await self._events.append(self.session, self.name, message)))
+            if not self.finished:  # the store has forgotten a session that ended, and shall not hear of it again
+                self.put(event(message, await self._events.append(self.session, self.name, message)))
 
     @property
     def read(self) -> bool:
         """Whether a response reads it now."""
-        return any(not reader.closed for reader in self._readers)
+        return any(not reader.closed for reader, _ in self._readers)
 
     def put(self, frame: bytes) -> None:
         """To exactly one reader, the newest."""
-        self._readers = [reader for reader in self._readers if not reader.closed]
+        self._readers = [entry for entry in self._readers if not entry[0].closed]
         if self._readers:
-            self._readers[-1].put(frame)
+            self._readers[-1][0].put(frame)
 
-    async def attach(self, reader: Stream, after: str | None, *, keep: int = 1) -> bool:
+    async def attach(self, reader: Stream, after: str | None, *, keep: int = 1, apart: bool = False) -> bool:
         """Read from now on, with what came after the event `after` first; at most `keep` readers stay.
 
-        False where the store can't replay from there.
+        Those that are `apart` are counted apart from the others. False where the store can't replay from there.
         """
         async with self._lock:
             if after is not None and self._events is not None:
@@ -84,9 +85,9 @@ class Outlet:
                     return False
                 for id, message in replay.events:
                     reader.put(event(message, id) if message else priming_event(id, None))
-            self._readers.append(reader)
-            self._readers = [open_reader for open_reader in self._readers if not open_reader.closed]
-            for oldest in self._readers[:-keep]:
+            self._readers = [entry for entry in self._readers if not entry[0].closed]
+            self._readers.append((reader, apart))
+            for oldest in [each for each, other in self._readers if other == apart][:-keep]:
                 oldest.end()
             if self.finished:
                 reader.end()
@@ -99,7 +100,7 @@ class Outlet:
 
     def release(self) -> None:
         """End the responses that read now; the stream itself goes on."""
-        for reader in self._readers:
+        for reader, _ in self._readers:
             reader.end()
 
 

@@ -9,38 +9,28 @@ from __future__ import annotations
 import asyncio
 import re
 import secrets
-from collections.abc import MutableMapping
+from collections.abc import Callable, Coroutine, MutableMapping
 from typing import Any
 from urllib.parse import parse_qs, quote
 
-import msgspec
-
-from ...call import Call, Principal, Served
-from ...exceptions import InvalidRequest, McpError, MethodNotFound
-from ...protocol.jsonrpc import Notification, Request, Response, decode
-from ...protocol.methods import is_request
-from ...protocol.session import SessionRecord, advance
-from ...protocol.types import CancelledNotificationParams, ClientCapabilities, InitializeRequestParams
-from ...protocol.versions import LATEST_HANDSHAKE, Era, era
+from ...call import Principal, Served
+from ...exceptions import McpError
+from ...protocol.jsonrpc import Request, decode
 from ...state.bus import Bus
-from ..peers import Session
+from ..connection import Connection
+from ..notices import Notices
 from ..questions import Questions
-from .admission import Rules, decode_params, initialize_era, is_json
+from .admission import Rules, is_json
 from .answer import Refuse, error_body, event
 from .drain import SignalChain
 from .endpoint import Authenticate, Denied, read_body
-from .exchange import Exchange, send_body
 from .head import Head
+from .reply import send_body
 from .stream import Limits, Receive, Send, Stream
-from .streams import GetListener, Notices
 
 __all__ = ["SseEndpoint", "check_message_path"]
 
-MAX_CALLS = 256
-"""Calls in flight of one session."""
 _SESSION_ID = re.compile(r"[0-9a-f]{32}")
-_decode_initialize = msgspec.json.Decoder(InitializeRequestParams).decode
-_decode_cancelled = msgspec.json.Decoder(CancelledNotificationParams).decode
 
 
 def check_message_path(path: str) -> None:
@@ -50,25 +40,37 @@ def check_message_path(path: str) -> None:
 
 
 class _Session:
-    """One open stream and the calls it waits for."""
+    """One open stream, and the connection whose messages it carries."""
 
-    def __init__(self, stream: Stream, principal: Principal | None) -> None:
+    def __init__(
+        self, server: Served, questions: Questions, notices: Notices, stream: Stream, principal: Principal | None
+    ) -> None:
         self.stream = stream
         self.principal = principal
-        self.record = SessionRecord(
-            id=secrets.token_hex(16), version=LATEST_HANDSHAKE.version, capabilities=ClientCapabilities(), state="new"
-        )
-        self.calls: dict[int | str, Exchange] = {}
         self.tasks: set[asyncio.Task[None]] = set()
+        self.connection = Connection(
+            server, questions, notices, self.emit, id=secrets.token_hex(16), transport="sse", sealer=None
+        )
 
     @property
-    def era(self) -> Era:
-        return era(self.record.version) or LATEST_HANDSHAKE
+    def id(self) -> str:
+        return self.connection.record.id
 
     async def emit(self, message: bytes) -> None:
         if not self.stream.takes(len(message)):
             await self.stream.flushed()
         self.stream.put(event(message))
+
+    def start(self, work: Coroutine[Any, Any, bytes | None], done: Callable[[], None]) -> None:
+        task = asyncio.get_running_loop().create_task(self._answer(work, done))
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    async def _answer(self, work: Coroutine[Any, Any, bytes | None], done: Callable[[], None]) -> None:
+        body = await work
+        if body is not None:
+            await self.emit(body)
+        done()
 
 
 class SseEndpoint:
@@ -92,8 +94,8 @@ class SseEndpoint:
         self._questions = Questions(bus)
         self._notices = Notices(server, bus)
         self._sessions: dict[str, _Session] = {}
-        self._running: set[Exchange] = set()
         self._draining = False
+        self._grace: asyncio.TimerHandle | None = None
         self.signals = SignalChain(self.drain)
 
     async def handle_sse(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
@@ -108,20 +110,16 @@ class SseEndpoint:
         self.signals.install()
         stream = Stream(send, self._limits)
         root_path: str = scope.get("root_path", "")
-        session = _Session(stream, principal)
-        endpoint = f"{quote(root_path + self._message_path)}?session_id={session.record.id}"
-        self._sessions[session.record.id] = session
-        listener = GetListener(session.emit, session.record, self._notices)
-        self._notices.add(listener)
+        session = _Session(self._server, self._questions, self._notices, stream, principal)
+        endpoint = f"{quote(root_path + self._message_path)}?session_id={session.id}"
+        self._sessions[session.id] = session
         try:
             stream.put(b"event: endpoint\ndata: %b\n\n" % endpoint.encode())
             stream.open()
             await stream.hold(receive)
         finally:
-            self._notices.remove(listener)
-            del self._sessions[session.record.id]
-            for exchange in list(session.calls.values()):
-                exchange.cancel()
+            del self._sessions[session.id]
+            session.connection.close()
 
     async def handle_message(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         principal = await self._admit(scope, "POST")
@@ -145,12 +143,14 @@ class SseEndpoint:
             return
         self._draining = True
         for session in list(self._sessions.values()):
-            if not session.calls:
+            if not session.connection.busy:
                 session.stream.end()
-        asyncio.get_running_loop().call_later(grace, self._stop)
+        self._grace = asyncio.get_running_loop().call_later(grace, self._stop)
 
     def reopen(self) -> None:
         self._draining = False
+        if self._grace is not None:
+            self._grace.cancel()
 
     def _stop(self) -> None:
         for session in list(self._sessions.values()):
@@ -186,75 +186,19 @@ class SseEndpoint:
             return Refuse(404, "Session not found: open the stream again")
         try:
             message = decode(body)
-            if isinstance(message, Request):
-                self._start(session, message, scope, principal)
-            else:
-                await self._hear(session, message)
         except McpError as error:
             return Refuse.of(error, None)
+        if not isinstance(message, Request):
+            await session.connection.take(message)
+            return None
+        try:
+            work = session.connection.begin(message, session.emit, principal=principal, scope=scope)
+        except McpError as error:
+            await session.emit(error_body(message.id, error))  # the client looks for it on the stream
+        else:
+            session.start(work, lambda: self._answered(session))
         return None
 
-    async def _hear(self, session: _Session, message: Notification | Response) -> None:
-        if isinstance(message, Response):
-            await self._questions.answer(session.record.id, message)
-        elif message.method == "notifications/initialized":
-            session.record.state = advance(session.record.state, "initialized")
-        elif message.method == "notifications/cancelled":
-            try:
-                cancelled = _decode_cancelled(message.params)
-            except msgspec.ValidationError:
-                return  # fire and forget: an invalid one is ignored
-            exchange = session.calls.get(cancelled.request_id)
-            if exchange is not None:
-                exchange.cancel()
-
-    def _start(
-        self, session: _Session, request: Request, scope: MutableMapping[str, Any], principal: Principal | None
-    ) -> None:
-        if request.id in session.calls or len(session.calls) >= MAX_CALLS:
-            raise InvalidRequest("Invalid request: its id is in flight, or too many calls are")
-        if request.method == "initialize":
-            self._initialize(session, request)
-        else:
-            advance(session.record.state, "request")
-        exchange = Exchange(self._server.serve, self._server.stamp(session.era), None, self._running)
-        session.calls[request.id] = exchange
-        task = asyncio.get_running_loop().create_task(self._run(session, exchange, request, scope, principal))
-        session.tasks.add(task)
-        task.add_done_callback(session.tasks.discard)
-
-    def _initialize(self, session: _Session, request: Request) -> None:
-        record = session.record
-        state = advance(record.state, "initialize")
-        try:
-            asked = _decode_initialize(request.params)
-        except msgspec.ValidationError as error:
-            raise InvalidRequest(f"Invalid params: {error}") from None
-        record.version = initialize_era(asked.protocol_version).version
-        record.client_info, record.capabilities, record.state = asked.client_info, asked.capabilities, state
-
-    async def _run(
-        self,
-        session: _Session,
-        exchange: Exchange,
-        request: Request,
-        scope: MutableMapping[str, Any],
-        principal: Principal | None,
-    ) -> None:
-        peer = Session(session.era, session.record, session.emit, "sse", questions=self._questions)
-        try:
-            if not is_request(request.method, session.era) and request.method not in self._server.extension_methods:
-                raise MethodNotFound(f"Method not found: {request.method}")
-            params = decode_params(request.params)
-            call = Call(
-                request.method, params, request.params, id=request.id, peer=peer, principal=principal, scope=scope
-            )
-            answered = await exchange.run(call, peer)
-        except McpError as error:
-            answered = 200, error_body(request.id, error)
-        finally:
-            del session.calls[request.id]
-        if answered is not None:
-            await session.emit(answered[1])
-        if self._draining and not session.calls:
+    def _answered(self, session: _Session) -> None:
+        if self._draining and not session.connection.busy:
             session.stream.end()

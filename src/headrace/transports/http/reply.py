@@ -8,22 +8,12 @@ a disconnect, where the revision says that this cancels the call; a call that an
 from __future__ import annotations
 
 import asyncio
-import logging
 
-from ...call import Call, Encoded, Handler
-from ...exceptions import FastMCPError
-from ...protocol.errors import INTERNAL_ERROR, to_error
-from ...protocol.jsonrpc import encode_error, encode_result
-from ...protocol.results import encode_result_object, splice
-from ...protocol.types import Result
-from ..peers import Envelope, Session
-from .answer import JSON_HEADERS, Headers, error_body, event, status_of
+from .answer import JSON_HEADERS, Headers, event
 from .sessions import Outlet
 from .stream import Limits, Receive, Send, Stream
 
-__all__ = ["Exchange", "Reply", "send_body"]
-
-logger = logging.getLogger(__name__)
+__all__ = ["Reply", "send_body"]
 
 
 async def send_body(send: Send, status: int, body: bytes, headers: Headers) -> None:
@@ -162,62 +152,3 @@ class Reply:
             self.stream.abort()
         if self._task is not None:
             self._task.cancel()
-
-
-class Exchange:
-    """One call on its way through the handler.
-
-    `reply` tells whether its client left; `running` is where shutdown finds the calls.
-    """
-
-    __slots__ = ("_cancelled", "_handler", "_reply", "_running", "_stamp", "_stopped", "_task")
-
-    def __init__(self, handler: Handler, stamp: bytes, reply: Reply | None, running: set[Exchange]) -> None:
-        self._handler = handler
-        self._stamp = stamp
-        self._reply = reply
-        self._running = running
-        self._task: asyncio.Task[object] | None = None
-        self._cancelled = False
-        self._stopped = False
-
-    def cancel(self) -> None:
-        """The client no longer wants the answer."""
-        if self._task is not None and not self._cancelled:
-            self._cancelled = True
-            self._task.cancel()
-
-    def stop(self) -> None:
-        """The server goes down and has waited long enough."""
-        self._stopped = True
-        self.cancel()
-
-    async def run(self, call: Call, peer: Envelope | Session) -> tuple[int, bytes] | None:
-        """Status and body of the answer; None where nobody waits for one."""
-        self._task = asyncio.current_task()
-        self._running.add(self)
-        id = call.id if call.id is not None else ""
-        era = call.era
-        try:
-            result = await peer.run(self._handler, call)
-            if isinstance(result, Encoded):
-                return 200, encode_result(id, splice(result.body, era, self._stamp))
-            if not isinstance(result, Result):
-                raise TypeError(f"{call.method} is answered with a stream, not with {type(result).__name__}")
-            return 200, encode_result(id, encode_result_object(result, era, self._stamp))
-        except asyncio.CancelledError:
-            gone = self._reply is not None and self._reply.gone
-            if self._task is None or not (self._cancelled or gone):
-                raise
-            self._task.uncancel()
-            if not self._stopped:
-                return None
-            return 503, encode_error(id, INTERNAL_ERROR, "The server is shutting down")
-        except Exception as exception:
-            error = to_error(exception, era)
-            if not isinstance(exception, FastMCPError):
-                logger.exception("%s failed", call.method)
-            return status_of(era, error.code, admission=False), error_body(id, error)
-        finally:
-            self._task = None
-            self._running.discard(self)

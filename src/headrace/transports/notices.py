@@ -1,29 +1,28 @@
-"""Streams that stay open: GET of the handshake era, and ``subscriptions/listen``.
+"""Change notices, and who hears them: sessions of the handshake era, and ``subscriptions/listen``.
 
-A change becomes a notice once, on the bus; each process encodes it once and puts it into every stream that
-asked for it. The streams' own tasks send.
+A change becomes a notice once, on the bus; each process encodes it once and gives it to every listener that
+asked for it. Listeners only queue: sending is the work of their own streams.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
-from ...call import Served
-from ...protocol.jsonrpc import encode, encode_notification, encode_result
-from ...protocol.session import SessionRecord
-from ...protocol.subscriptions import RESOURCE_UPDATED, wants
-from ...protocol.types import SubscriptionFilter
-from ...protocol.versions import Era
-from ...state.bus import Bus
-from ..questions import Emit
-from .answer import event
-from .stream import Stream
+from ..call import Served
+from ..protocol.jsonrpc import encode, encode_notification, encode_result
+from ..protocol.results import SERVER_INFO
+from ..protocol.session import SessionRecord
+from ..protocol.subscriptions import RESOURCE_UPDATED, wants
+from ..protocol.types import SubscriptionFilter
+from ..protocol.versions import Era
+from ..state.bus import Bus
+from .questions import Emit
 
-__all__ = ["GetListener", "Listener", "Notices"]
+__all__ = ["Listener", "Notice", "Notices", "SessionListener", "Subscription"]
 
 SUBSCRIPTION_ID = "io.modelcontextprotocol/subscriptionId"
 _CHANGES = "headrace/changes"
@@ -33,56 +32,55 @@ _decode_change = msgspec.json.Decoder(tuple[str, str | None]).decode
 class Notice:
     """A change, encoded once for every stream it goes to."""
 
-    __slots__ = ("message", "method", "tail", "uri")
+    __slots__ = ("head", "message", "method", "tail", "uri")
 
     def __init__(self, method: str, uri: str | None) -> None:
         self.method = method
         self.uri = uri
         self.message = encode_notification(method, None if uri is None else {"uri": uri})
+        self.head = b'{"jsonrpc":"2.0","method":%b,"params":{"_meta":{' % encode(method)
+        """What stands before and after the mark of a subscription."""
         self.tail = b"}}}" if uri is None else b'},"uri":%b}}' % encode(uri)
 
 
-class Listener:
-    """A `subscriptions/listen` stream: acknowledged first, then only what was granted, each note with its id."""
+class Listener(Protocol):
+    def notice(self, notice: Notice) -> None: ...
 
-    __slots__ = ("_filter", "_id", "_uris", "stream")
 
-    def __init__(self, stream: Stream, id: int | str, granted: SubscriptionFilter) -> None:
-        self.stream = stream
-        self._id = encode(id)
+class Subscription:
+    """`subscriptions/listen`: acknowledged first, then only what was granted, each message with the request's id.
+
+    `put` queues one message for the client.
+    """
+
+    __slots__ = ("_filter", "_id", "_mark", "_put", "_uris")
+
+    def __init__(self, id: int | str, granted: SubscriptionFilter, put: Callable[[bytes], None]) -> None:
+        self._id = id
+        self._mark = b'"%b":%b' % (SUBSCRIPTION_ID.encode(), encode(id))
         self._filter = granted
         self._uris = frozenset(granted.resource_subscriptions or ())
+        self._put = put
 
     def acknowledge(self) -> None:
-        self.stream.put(
-            event(
-                b'{"jsonrpc":"2.0","method":"notifications/subscriptions/acknowledged","params":'
-                b'{"_meta":{"%b":%b},"notifications":%b}}' % (SUBSCRIPTION_ID.encode(), self._id, encode(self._filter))
-            )
+        method = b"notifications/subscriptions/acknowledged"
+        self._put(
+            b'{"jsonrpc":"2.0","method":"%b","params":{"_meta":{%b},"notifications":%b}}'
+            % (method, self._mark, encode(self._filter))
         )
 
     def notice(self, notice: Notice) -> None:
         if wants(self._filter, notice.method, notice.uri, self._uris):
-            self.stream.put(
-                event(
-                    b'{"jsonrpc":"2.0","method":%b,"params":{"_meta":{"%b":%b%b'
-                    % (encode(notice.method), SUBSCRIPTION_ID.encode(), self._id, notice.tail)
-                )
-            )
+            self._put(b"%b%b%b" % (notice.head, self._mark, notice.tail))
 
-    def complete(self, era: Era, stamp: bytes) -> None:
-        """The server ends the subscription (2026-07-28, Subscriptions, Graceful Closure)."""
-        result = b'{"resultType":"complete","_meta":{"%b":%b,"io.modelcontextprotocol/serverInfo":%b}}' % (
-            SUBSCRIPTION_ID.encode(),
-            self._id,
-            stamp,
-        )
-        self.stream.put(event(encode_result(msgspec.json.decode(self._id), result)))
-        self.stream.end()
+    def completed(self, era: Era, stamp: bytes) -> bytes:
+        """The response that ends the subscription in good order (2026-07-28, Subscriptions, Graceful Closure)."""
+        result = b'{"resultType":"complete","_meta":{%b,"%b":%b}}' % (self._mark, SERVER_INFO.encode(), stamp)
+        return encode_result(self._id, result)
 
 
-class GetListener:
-    """A session that has, or had, a GET stream: it hears of every list, and of the resources it subscribed to."""
+class SessionListener:
+    """A handshake-era session: it hears of every list, and of the resources it subscribed to."""
 
     __slots__ = ("_emit", "_notices", "_record")
 
@@ -102,19 +100,19 @@ class Notices:
     def __init__(self, server: Served, bus: Bus) -> None:
         self._server = server
         self._bus = bus
-        self._listeners: set[Listener | GetListener] = set()
+        self._listeners: set[Listener] = set()
         self._pending: dict[tuple[str, str | None], None] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: list[Callable[[], None]] = []
 
-    def add(self, listener: Listener | GetListener) -> None:
+    def add(self, listener: Listener) -> None:
         if not self._listeners:
             self._loop = asyncio.get_running_loop()
             self._stop = [self._server.on_change(self._changed), self._bus.subscribe(_CHANGES, self._receive)]
         self._listeners.add(listener)
 
-    def remove(self, listener: Listener | GetListener) -> None:
+    def remove(self, listener: Listener) -> None:
         self._listeners.discard(listener)
         if not self._listeners:
             # An app that nobody listens to leaves nothing behind in its server.
