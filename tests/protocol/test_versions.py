@@ -15,7 +15,7 @@ def test_unknown(version: str | None) -> None:
 def test_lists_are_newest_first_and_complete() -> None:
     handshake = ["2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05"]
     modern = ["2026-07-28"]
-    assert (HANDSHAKE_VERSIONS, MODERN_VERSIONS) == (handshake, modern)
+    assert (handshake, modern) == (HANDSHAKE_VERSIONS, MODERN_VERSIONS)
     served = [*modern, *handshake[:-1]]
     assert served == SERVED_VERSIONS
     assert set(ERAS) == {*modern, *handshake}

@@ -58,8 +58,14 @@ _decode_sealed = msgspec.json.Decoder(_Sealed).decode
 
 
 def request_digest(method: str, params: Raw) -> str:
-    """A digest of what is asked, equal for a request and its retries: `_meta`, answers and state left out."""
-    members: dict[str, Any] = _decode_any(params)
+    """A digest of what is asked, equal for a request and its retries: `_meta`, answers and state left out.
+
+    Raises InvalidParams for numbers that no decoder holds.
+    """
+    try:
+        members: dict[str, Any] = _decode_any(params)
+    except msgspec.ValidationError as error:
+        raise InvalidParams(f"Invalid params: {error}") from None
     for member in ("_meta", "inputResponses", "requestState"):
         members.pop(member, None)
     return hashlib.sha256(_canonical([method, members])).hexdigest()

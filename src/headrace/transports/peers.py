@@ -251,9 +251,11 @@ class Session:
     without `questions` the client can't be asked, and `no_questions` says why."""
 
     __slots__ = (
+        "_asked",
         "_close",
         "_emit",
         "_no_questions",
+        "_over",
         "_questions",
         "_responses",
         "_store",
@@ -282,6 +284,8 @@ class Session:
         self._store = store
         self._questions = questions
         self._no_questions = no_questions
+        self._asked: set[asyncio.Future[Raw]] = set()
+        self._over = False
         self._responses: dict[str, Raw] = {}
 
     @property
@@ -302,6 +306,14 @@ class Session:
 
     async def run(self, handler: Handler, call: Call) -> Answer:
         """The handler's answer; what it returns as input-required is asked here, and the handler run again."""
+        try:
+            return await self._run(handler, call)
+        finally:
+            self._over = True
+            for question in self._asked:  # of tasks that the handler left behind
+                question.cancel()
+
+    async def _run(self, handler: Handler, call: Call) -> Answer:
         result = await handler(call)
         rounds = 0
         while isinstance(result, InputRequiredResult):
@@ -326,7 +338,10 @@ class Session:
     async def ask(self, method: str, params: Any, *, key: str | None = None, check: Callable[[Raw], T]) -> T:
         if self._questions is None:
             raise UnsupportedByClient(self._no_questions)
-        answer = await self._questions.ask(self.record.id, self._emit, method, fit_question(params, self.era))
+        if self._over:  # a task that the handler left behind: nobody waits for it
+            raise asyncio.CancelledError("The call is over")
+        asked = fit_question(params, self.era)
+        answer = await self._questions.ask(self.record.id, self._emit, method, asked, self._asked)
         try:
             return check(answer)
         except msgspec.ValidationError as error:

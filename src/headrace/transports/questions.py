@@ -46,14 +46,15 @@ class Questions:
         self._prefix = secrets.token_hex(4)  # two replicas may ask in one session
         self._unsubscribe: Callable[[], None] | None = None
 
-    async def ask(self, session: str, emit: Emit, method: str, params: Any) -> Raw:
-        """Raises McpError where the client answers with an error."""
+    async def ask(self, session: str, emit: Emit, method: str, params: Any, asked: set[asyncio.Future[Raw]]) -> Raw:
+        """Raises McpError where the client answers with an error. While it waits, `asked` has what cancels that."""
         if self._unsubscribe is None:
             self._unsubscribe = self._bus.subscribe(_ANSWERS, self._receive)
         self._count += 1
         id = f"{self._prefix}-{self._count}"
         future: asyncio.Future[Raw] = asyncio.get_running_loop().create_future()
         self._waiting[session, id] = future
+        asked.add(future)
         try:
             await emit(encode_request(id, method, params))
             return await future
@@ -63,6 +64,7 @@ class Questions:
             raise
         finally:
             del self._waiting[session, id]
+            asked.discard(future)
 
     async def answer(self, session: str, response: Response) -> None:
         """Give a client's answer to whoever waits; an answer nobody waits for is dropped."""

@@ -77,7 +77,7 @@ class Handshake:
         await self._batch(arrival, record, spoken, messages)
 
     async def get(self, arrival: Arrival) -> None:
-        record = await self._session(arrival)
+        record = await self._bodiless(arrival)
         if record is not None and self._streams is not None:
             await self._streams.read(arrival, record)
 
@@ -221,7 +221,6 @@ class Handshake:
     ) -> None:
         service, sessions = self._service, self._sessions
         reply = Reply(arrival.receive, arrival.send, service.limits, json_only=service.rules.json_response)
-        peer = self._peer(record, spoken, reply, None)
 
         async def answer(item: Message | InvalidRequest) -> bytes:
             if isinstance(item, InvalidRequest):
@@ -234,6 +233,7 @@ class Handshake:
                 return error_body(item.id, InvalidRequest("Invalid request: a request with this id is in flight"))
             try:
                 check_method(item.method, spoken, service.server.extension_methods)
+                peer = self._peer(record, spoken, reply, None)
                 call = self._call(arrival, item, decode_params(item.params), peer)
                 answered = await exchange.run(call, peer)
                 return answered.body if answered is not None else b""

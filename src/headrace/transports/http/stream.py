@@ -115,7 +115,8 @@ class Stream:
 
     async def flushed(self) -> None:
         """Wait until all frames are out (or the stream is closed). Cancelling the wait does not stop the sending."""
-        while self._task is not None:
+        # A task that was cancelled before it ran is done and has reset nothing.
+        while self._task is not None and not self._task.done():
             await asyncio.wait([self._task])
 
     async def hold(self, receive: Receive) -> None:
