@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
-from starlette.routing import Mount, Route
+from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import headrace.server.http as module
@@ -226,7 +226,7 @@ async def test_routes_in_matching_order(http: httpx2.AsyncClient) -> None:
     mcp = make_server(Log())
     for path in (metadata, "/mcp", "/both", "/custom"):
         mcp.custom_route(path, methods=["GET", "POST"])(say(f"custom {path}"))
-    given = [Route(path, endpoint=say(f"given {path}")) for path in (metadata, "/mcp", "/both")]
+    given: list[BaseRoute] = [Route(path, endpoint=say(f"given {path}")) for path in (metadata, "/mcp", "/both")]
     app = create_streamable_http_app(mcp, "/mcp", auth=auth, routes=given)
     with run(app) as running:
         origin = f"http://127.0.0.1:{running.port}"
@@ -319,10 +319,10 @@ async def test_paths_with_and_without_slash(
 ) -> None:
     app = make_server(Log()).http_app(path=path, middleware=[Middleware(_Mark, name="x")] if wrapped else None)
     parent = Starlette(routes=[Mount(prefix, app)], lifespan=app.lifespan) if prefix else app
+    headers, body = modern(ADD)
     with run(parent) as running:
         for each in served:
             url = f"http://127.0.0.1:{running.port}{each}"
-            headers, body = modern(ADD)
             assert (await send(http, url, body, headers)).content == "5", each
             assert (await send(http, url, initialize())).status == 200, each
             assert (await send(http, url, method="PUT")).status == 405, each

@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from headrace import Client
+from headrace.protocol.types import TextContent
 from headrace.server.dependencies import get_context, get_http_headers, get_http_request
 from headrace.server.http import RequestContextMiddleware, set_http_request
 
@@ -133,7 +134,9 @@ def test_outside_of_a_request() -> None:
 async def test_in_memory_there_is_no_request() -> None:
     async with Client(make_server(Log())) as client:
         headers = await client.call_tool("headers")
-        assert json.loads(headers.content[0].text) == {}
+        (content,) = headers.content
+        assert isinstance(content, TextContent)
+        assert json.loads(content.text) == {}
         with pytest.raises(Exception, match="No active HTTP request"):
             await client.call_tool("seen")
 

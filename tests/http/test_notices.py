@@ -209,7 +209,7 @@ async def test_the_level_is_of_its_session(http: httpx2.AsyncClient, site: Site)
 @pytest.mark.parametrize("level", [None, *LEVELS])
 async def test_log_levels_of_a_request(level: str | None, http: httpx2.AsyncClient, site: Site) -> None:
     """None where none was asked for."""
-    headers, body = modern(call("loud"), **({} if level is None else {META + "logLevel": level}))
+    headers, body = modern(call("loud"), log=level)
     reply = await send(http, site.url, body, headers)
     heard = [message["params"]["level"] for message in reply.messages if "method" in message]
     assert heard == [said for said in SAID if level is not None and LEVELS.index(said) >= LEVELS.index(level)]

@@ -85,7 +85,7 @@ async def test_earlier_revisions_get_ids_only(version: str, http: httpx2.AsyncCl
 async def test_modern_answers_are_not_resumable(http: httpx2.AsyncClient, site: Site) -> None:
     headers, body = modern(call("add", {"a": 2, "b": 3}))
     assert (await send(http, site.url, body, headers)).type == "application/json"
-    headers, body = modern(call("notes"), **{"io.modelcontextprotocol/logLevel": "debug"})
+    headers, body = modern(call("notes"), log="debug")
     assert {event.id for event in (await send(http, site.url, body, headers)).events} == {None}
 
 

@@ -38,7 +38,7 @@ class Row:
 
 ADD = call("add", {"a": 2, "b": 3}, id=7)
 DEEP = b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"a":' + b"[" * 200 + b"]" * 200 + b"}}"
-NO_SSE = {"accept": "application/json"}
+NO_SSE: dict[str, str | None] = {"accept": "application/json"}
 
 
 def _json(**members: Any) -> bytes:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import string
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import httpx2
 import pytest
+
+from headrace.state.sealer import AeadSealer
 
 from .servers import WAYS, Site, eventually, serve
 from .wire import (
@@ -61,7 +64,7 @@ class Row:
 
 READ = body_of("resources/read", {"uri": "memo://one"}, id=7)
 GREET = body_of("prompts/get", {"name": "greet", "arguments": {"name": "x"}}, id=7)
-MISMATCH = {"status": 400, "code": -32020}
+MISMATCH: Any = {"status": 400, "code": -32020}
 
 REFUSALS = {
     # _meta
@@ -387,7 +390,7 @@ async def test_other_methods_open_nothing(method: str, http: httpx2.AsyncClient,
 async def test_log_notes_only_from_the_level_asked_for(http: httpx2.AsyncClient, site: Site) -> None:
     headers, body = modern(call("loud"))
     assert (await send(http, site.url, body, headers)).type == "application/json"
-    headers, body = modern(call("loud"), **{LOG_LEVEL: "warning"})
+    headers, body = modern(call("loud"), log="warning")
     reply = await send(http, site.url, body, headers)
     assert reply.headers["content-type"] == "text/event-stream"
     assert reply.headers["x-accel-buffering"] == "no"
@@ -399,7 +402,7 @@ async def test_log_notes_only_from_the_level_asked_for(http: httpx2.AsyncClient,
 
 
 async def test_progress_only_for_a_token(http: httpx2.AsyncClient, site: Site) -> None:
-    headers, body = modern(call("progress"), progressToken=5)
+    headers, body = modern(call("progress"), progress=5)
     *notes, answer = (await send(http, site.url, body, headers)).messages
     assert [note["params"]["progress"] for note in notes] == [1, 2, 3]
     assert {note["params"]["progressToken"] for note in notes} == {5}
@@ -430,7 +433,7 @@ async def test_state_of_a_call_does_not_outlive_it(http: httpx2.AsyncClient, sit
 async def test_a_disconnect_cancels(half: bool, note: bool, http: httpx2.AsyncClient, site: Site) -> None:
     before = await site.residue()
     name = f"gone-{site.way}-{half}-{note}"
-    headers, body = modern(call("wait", {"name": name, "note": note}), **{LOG_LEVEL: "debug"})
+    headers, body = modern(call("wait", {"name": name, "note": note}), log="debug")
     content = json.dumps(body).encode()
     lines = [f"POST {site.path} HTTP/1.1", f"Host: 127.0.0.1:{site.port}", f"Accept: {ACCEPT}"]
     lines += ["Content-Type: application/json", *(f"{key}: {value}" for key, value in headers.items())]
@@ -563,6 +566,19 @@ async def test_request_state_belongs_to_its_request(http: httpx2.AsyncClient, si
         reply = await _ask(http, site, body, {"elicitation": {}, "sampling": {}})
         assert (reply.status, reply.error["code"]) == (200, -32602), name
     assert site.log.runs["mine"] == runs, "nothing runs on state that is refused"
+
+
+@pytest.mark.parametrize("plain", [b"", b"1", b"12", b"123"], ids=len)
+def test_request_state_has_one_spelling(plain: bytes) -> None:
+    """Whichever character is another: also where the last one has bits that decode to nothing."""
+    sealer = AeadSealer()
+    sealed = sealer.seal(plain)
+    assert sealer.open(sealed) == plain
+    for position in range(len(sealed)):
+        for character in {*string.ascii_letters, *string.digits, *"-_="} - {sealed[position]}:
+            assert sealer.open(sealed[:position] + character + sealed[position + 1 :]) is None
+    for other in (sealed + "=", sealed.rstrip("=") + "====", sealed + "\n", " " + sealed, sealed.replace("=", "")[:-1]):
+        assert sealer.open(other) is None
 
 
 async def test_an_answer_that_does_not_fit_is_asked_again(http: httpx2.AsyncClient, site: Site) -> None:

@@ -65,7 +65,12 @@ def initialize(
 
 
 def modern(
-    body: Mapping[str, Any], *, version: str = MODERN, capabilities: Mapping[str, Any] | None = None, **meta: Any
+    body: Mapping[str, Any],
+    *,
+    version: str = MODERN,
+    capabilities: Mapping[str, Any] | None = None,
+    log: str | None = None,
+    progress: int | str | None = None,
 ) -> tuple[dict[str, str | None], dict[str, Any]]:
     """The headers and the body of a 2026-07-28 request."""
     params = dict(body.get("params", {}))
@@ -73,8 +78,9 @@ def modern(
         META + "protocolVersion": version,
         META + "clientCapabilities": dict(capabilities or {}),
         META + "clientInfo": {"name": "tests", "version": "1"},
+        **({} if log is None else {META + "logLevel": log}),
+        **({} if progress is None else {"progressToken": progress}),
         **params.get("_meta", {}),
-        **meta,
     }
     headers: dict[str, str | None] = {"mcp-protocol-version": version, "mcp-method": body["method"]}
     name = params.get(_NAMED.get(body["method"], ""))

@@ -23,7 +23,7 @@ from .wire import Answer, Broken, Connection, encode_request, events, modern_hea
 COUNT = int(os.environ.get("BAD_INPUT_COUNT", "20000"))
 SEED = int(os.environ.get("BAD_INPUT_SEED", "1"))
 CONNECTIONS = 16
-MAX_GROWTH = 8 * 2**20
+MAX_GROWTH = 16 * 2**20
 """Bytes of memory that the server may grow by, once warm."""
 WARM_UP = 0.5
 """The part of the requests after which the server is warm."""

@@ -245,7 +245,7 @@ async def test_lifespan_is_entered_once(ask: Any) -> None:
         return str(ctx.lifespan_context["db"])
 
     assert not mcp.lifespan_running
-    with pytest.raises(McpError, match="lifespan=mcp_app.lifespan"):
+    with pytest.raises(McpError, match=r"lifespan=mcp_app\.lifespan"):
         await ask(mcp, "tools/call", {"name": "look"})
     for _ in range(2):
         async with mcp.lifespan_context() as value, mcp.lifespan_context():

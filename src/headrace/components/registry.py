@@ -36,13 +36,19 @@ class Registry(Generic[T]):
                 return known
             if self.on_duplicate == "warn":
                 logger.warning("The %s %r is already registered and is replaced", self.kind, key)
-        self._items[key] = item
-        self._changed()
+        self._replace({**self._items, key: item})
         return item
 
     def remove(self, key: str) -> None:
         """Raises KeyError for an unknown name."""
-        del self._items[key]
+        items = dict(self._items)
+        del items[key]
+        self._replace(items)
+
+    def _replace(self, items: dict[str, T]) -> None:
+        # A new table: other threads may be reading the old one.
+        self._items = items
+        self.get = items.get
         self._changed()
 
     def __iter__(self) -> Iterator[T]:

@@ -41,7 +41,7 @@ MISSING_CLIENT_CAPABILITY = -32021
 UNSUPPORTED_VERSION = -32022
 
 
-def to_error(error: Exception, era: Era) -> McpError:
+def to_error(error: BaseException, era: Era) -> McpError:
     """What the client is told. An exception nobody raised on purpose tells nothing of the inside."""
     if isinstance(error, McpError):
         return error

@@ -2,7 +2,7 @@
 
 The table is the whole theory: a missing key is the error. It does not know which side it stands on.
 
-    new --initialize--> opened --initialized--> ready
+    new --initialize--> opened --initialized--> ready        (a ping may come before, too)
                            \\------------ end ------> ended
 
 Requests are served from `opened` on: clients in the field call before they send
@@ -21,7 +21,7 @@ from .types import ClientCapabilities, Implementation
 __all__ = ["TRANSITIONS", "SessionRecord", "advance"]
 
 TRANSITIONS: dict[str, dict[str, str]] = {
-    "new": {"initialize": "opened"},
+    "new": {"initialize": "opened", "ping": "new"},
     "opened": {"initialized": "ready", "request": "opened", "notification": "opened", "end": "ended"},
     "ready": {"initialized": "ready", "request": "ready", "notification": "ready", "end": "ended"},
     "ended": {},

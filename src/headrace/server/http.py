@@ -246,7 +246,7 @@ def create_streamable_http_app(
         bus=MemoryBus(),
         store=store,
         events=None if event_store is None else adapt(event_store),
-        sealer=AeadSealer(settings.secret_key),
+        sealer=AeadSealer(settings.secret_key, purpose=f"request-state {server.name}"),
         authenticate=_authenticate(auth, streamable_http_path),
         retry_ms=retry_interval,
     )

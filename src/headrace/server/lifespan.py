@@ -14,15 +14,18 @@ Lifespan = Callable[[Any], AbstractAsyncContextManager[Any]]
 
 
 class SharedLifespan:
-    """Counts who is inside: the first enters the user's lifespan, the last leaves it. Can be entered again."""
+    """Counts who is inside: the first starts the user's lifespan, the last ends it. Can be started again.
+
+    It runs in a task of its own: who comes first and who leaves last are different tasks, and what a lifespan opens
+    (a task group, say) must be closed where it was opened.
+    """
 
     def __init__(self, factory: Lifespan | None, server: Any) -> None:
         self.factory = factory
         self.value: Any = {}
         self._server = server
         self._inside = 0
-        self._manager: AbstractAsyncContextManager[Any] | None = None
-        self._turn: tuple[asyncio.AbstractEventLoop, asyncio.Lock] | None = None
+        self._current: _Running | None = None
 
     @property
     def running(self) -> bool:
@@ -31,30 +34,45 @@ class SharedLifespan:
 
     @asynccontextmanager
     async def enter(self) -> AsyncGenerator[Any]:
-        async with self._lock():
-            if self._inside == 0 and self.factory is not None:
-                manager = self.factory(self._server)
-                value = await manager.__aenter__()
-                self._manager, self.value = manager, {} if value is None else value
-            self._inside += 1
-        error: BaseException | None = None
+        if self.factory is None:
+            yield self.value
+            return
+        current = self._current
+        if current is None or current.task.get_loop() is not asyncio.get_running_loop():
+            current = self._current = _Running(self.factory(self._server))
+        try:
+            # Whoever comes may be cancelled; the lifespan is not theirs alone.
+            self.value = await asyncio.shield(current.started)
+        except BaseException:
+            if self._inside == 0:
+                self._current = None
+            raise
+        self._inside += 1
         try:
             yield self.value
-        except BaseException as raised:
-            error = raised
-            raise
         finally:
-            async with self._lock():
-                self._inside -= 1
-                if self._inside == 0 and self._manager is not None:
-                    manager, self._manager, self.value = self._manager, None, {}
-                    await manager.__aexit__(
-                        type(error) if error else None, error, error.__traceback__ if error else None
-                    )
+            self._inside -= 1
+            if self._inside == 0:
+                self._current, self.value = None, {}
+                current.stop.set()
+                await current.task
 
-    def _lock(self) -> asyncio.Lock:
-        """A lock of the running loop: an app may be started again in another one."""
+
+class _Running:
+    """A lifespan in its task: `started` has what it yields, or raises; `stop` ends it."""
+
+    def __init__(self, manager: AbstractAsyncContextManager[Any]) -> None:
         loop = asyncio.get_running_loop()
-        if self._turn is None or self._turn[0] is not loop:
-            self._turn = (loop, asyncio.Lock())
-        return self._turn[1]
+        self.started: asyncio.Future[Any] = loop.create_future()
+        self.stop = asyncio.Event()
+        self.task = loop.create_task(self._run(manager))
+
+    async def _run(self, manager: AbstractAsyncContextManager[Any]) -> None:
+        try:
+            async with manager as value:
+                self.started.set_result({} if value is None else value)
+                await self.stop.wait()
+        except BaseException as error:
+            if self.started.done():
+                raise
+            self.started.set_exception(error)

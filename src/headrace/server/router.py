@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import msgspec
+from msgspec.structs import replace
 
 from ..call import Answer, Call, Encoded
 from ..components.context import Context, severity
@@ -109,7 +110,7 @@ class Router:
 
     def forget(self) -> None:
         """Something registered changed: lists are made anew."""
-        self._lists.clear()
+        self._lists = {}
 
     async def __call__(self, call: Call) -> Answer:
         method = self._methods[call.era].get(call.method)
@@ -203,9 +204,11 @@ class Router:
     def _kept(self, call: Call, cursor: str | None, make: Callable[[], Result]) -> Encoded:
         # Only cursors of ours get this far without an error, so that no client can fill the table.
         key = (call.method, call.era, cursor)
-        encoded = self._lists.get(key)
+        lists = self._lists
+        encoded = lists.get(key)
         if encoded is None:
-            encoded = self._lists[key] = Encoded(encode(fit_result(make(), call.era)))
+            # Into the table it was looked up in: one that was made before a change is forgotten with it.
+            encoded = lists[key] = Encoded(encode(fit_result(make(), call.era)))
         return encoded
 
     # Tools
@@ -248,8 +251,8 @@ class Router:
         uri = _named(call.params.uri, "uri")
         result = await self._translated(self._read(uri, context), ResourceError, f"Error reading resource {uri!r}")
         if isinstance(result, ReadResourceResult) and result.ttl_ms is None:
-            result.ttl_ms = self._server.cache_ttl_ms
-            result.cache_scope = self._server.cache_scope if call.principal is None else "private"
+            scope = self._server.cache_scope if call.principal is None else "private"
+            return replace(result, ttl_ms=self._server.cache_ttl_ms, cache_scope=scope)
         return result
 
     async def _read(self, uri: str, context: Context) -> Result:

@@ -13,6 +13,8 @@ from .events import Event, Replay
 
 __all__ = ["MemoryBus", "MemoryEventStore", "MemorySessionStore"]
 
+_STREAM_BYTES = 1200
+"""What Python keeps around a stream, measured."""
 _NUMBER = re.compile(r"[1-9][0-9]{0,17}")
 
 
@@ -129,6 +131,7 @@ class MemoryEventStore:
             kept = self._streams[session, stream] = _Stream()
             self._by_prefix[kept.prefix] = (session, stream)
             self._of_session.setdefault(session, set()).add(stream)
+            self._bytes += _STREAM_BYTES
         self._streams.move_to_end((session, stream))
         kept.last += 1
         event = Event(f"{kept.prefix}-{kept.last}", message)
@@ -161,7 +164,7 @@ class MemoryEventStore:
     def _drop(self, owner: tuple[str, str]) -> None:
         kept = self._streams.pop(owner)
         del self._by_prefix[kept.prefix]
-        self._bytes -= sum(_size(event) for event in kept.events)
+        self._bytes -= _STREAM_BYTES + sum(_size(event) for event in kept.events)
         streams = self._of_session[owner[0]]
         streams.discard(owner[1])
         if not streams:

@@ -13,7 +13,6 @@ from typing import Any
 
 from ..call import Call, Principal, Served
 from ..exceptions import InvalidRequest, McpError
-from ..protocol.errors import to_error
 from ..protocol.input_required import Sealer
 from ..protocol.jsonrpc import Notification, Request, Response, encode_error
 from ..protocol.requests import (
@@ -26,10 +25,10 @@ from ..protocol.requests import (
     new_record,
 )
 from ..protocol.session import advance
-from ..protocol.types import Params, SubscriptionFilter
+from ..protocol.types import Params
 from ..protocol.versions import LATEST_HANDSHAKE, Era, era
 from .exchange import Exchange
-from .notices import Notices, SessionListener, Subscription
+from .notices import Notices, SessionListener, Subscription, grant
 from .peers import Envelope, Session
 from .questions import Emit, Questions
 
@@ -94,7 +93,8 @@ class Connection:
         if request.method == "initialize":
             spoken = self._initialize(request)
         else:
-            self.record.state = advance(self.record.state, "request")
+            early_ping = request.method == "ping" and self.record.state == "new"
+            self.record.state = advance(self.record.state, "ping" if early_ping else "request")
             spoken = era(self.record.version) or LATEST_HANDSHAKE
             check_method(request.method, spoken, self._server.extension_methods)
         peer = Session(spoken, self.record, emit, self._transport, questions=self._questions)
@@ -163,12 +163,7 @@ class Connection:
 
     async def _listen(self, call: Call, id: int | str, emit: Emit) -> bytes:
         """The handler says which notices it grants; then they come until the connection or the task ends."""
-        try:
-            granted = await self._server.serve(call)
-        except Exception as exception:
-            raise to_error(exception, call.era) from exception
-        if not isinstance(granted, SubscriptionFilter):
-            raise TypeError("the handler of subscriptions/listen returns the SubscriptionFilter it grants")
+        granted = await grant(self._server.serve, call)
         subscription = Subscription(id, granted, lambda message: self._notices.spawn(emit(message)))
         ended = asyncio.Event()
         self._subscriptions.add(ended)

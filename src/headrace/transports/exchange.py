@@ -78,13 +78,18 @@ class Exchange:
             return Answered(encode_result(id, encode_result_object(result, era, self._stamp)))
         except asyncio.CancelledError:
             gone = self._waiting is not None and self._waiting.gone
-            if self._task is None or not (self._cancelled or gone):
+            if self._task is None:
                 raise
+            if not (self._cancelled or gone):
+                if self._task.cancelling():
+                    raise  # whoever runs this task ends it
+                logger.exception("%s was cancelled from inside", call.method)
+                return _failed(id, McpError("The call was cancelled", code=INTERNAL_ERROR))
             self._task.uncancel()
             if not self._stopped:
                 return None
             return _failed(id, McpError("The server is shutting down", code=INTERNAL_ERROR))
-        except Exception as exception:
+        except (Exception, SystemExit) as exception:  # a function that exits must not take the server with it
             error = to_error(exception, era)
             if not isinstance(exception, FastMCPError):
                 logger.exception("%s failed", call.method)
@@ -95,4 +100,8 @@ class Exchange:
 
 
 def _failed(id: int | str, error: McpError) -> Answered:
-    return Answered(encode_error(id, error.code, error.message, error.data), error)
+    try:
+        return Answered(encode_error(id, error.code, error.message, error.data), error)
+    except (TypeError, ValueError):
+        logger.exception("An error can't be told: its message or data is no JSON")
+        return Answered(encode_error(id, INTERNAL_ERROR, "Internal error"), McpError("Internal error"))

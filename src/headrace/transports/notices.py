@@ -7,12 +7,15 @@ asked for it. Listeners only queue: sending is the work of their own streams.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 import msgspec
 
-from ..call import Served
+from ..call import Call, Handler, Served
+from ..exceptions import FastMCPError
+from ..protocol.errors import to_error
 from ..protocol.jsonrpc import encode, encode_notification, encode_result
 from ..protocol.results import SERVER_INFO
 from ..protocol.session import SessionRecord
@@ -22,7 +25,9 @@ from ..protocol.versions import Era
 from ..state.bus import Bus
 from .questions import Emit
 
-__all__ = ["Listener", "Notice", "Notices", "SessionListener", "Subscription"]
+__all__ = ["Listener", "Notice", "Notices", "SessionListener", "Subscription", "grant"]
+
+logger = logging.getLogger(__name__)
 
 SUBSCRIPTION_ID = "io.modelcontextprotocol/subscriptionId"
 _CHANGES = "headrace/changes"
@@ -77,6 +82,19 @@ class Subscription:
         """The response that ends the subscription in good order (2026-07-28, Subscriptions, Graceful Closure)."""
         result = b'{"resultType":"complete","_meta":{%b,"%b":%b}}' % (self._mark, SERVER_INFO.encode(), stamp)
         return encode_result(self._id, result)
+
+
+async def grant(handler: Handler, call: Call) -> SubscriptionFilter:
+    """Ask the handler which of the notices it grants. Raises McpError."""
+    try:
+        granted = await handler(call)
+        if not isinstance(granted, SubscriptionFilter):
+            raise TypeError("the handler of subscriptions/listen returns the SubscriptionFilter it grants")
+    except Exception as exception:
+        if not isinstance(exception, FastMCPError):
+            logger.exception("%s failed", call.method)
+        raise to_error(exception, call.era) from None
+    return granted
 
 
 class SessionListener:

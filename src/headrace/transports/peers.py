@@ -248,7 +248,8 @@ def _principal_id(principal: Principal | None) -> str:
 
 class Session:
     """The client of a handshake-era request. Without a store (stateless) nothing outlives the request;
-    without `questions` the client can't be asked, and `no_questions` says why."""
+    without `questions` the client can't be asked, and `no_questions` says why. `waits` is told when the call begins
+    and ends to do nothing but wait for its client."""
 
     __slots__ = (
         "_asked",
@@ -259,6 +260,7 @@ class Session:
         "_questions",
         "_responses",
         "_store",
+        "_waits",
         "era",
         "record",
         "transport",
@@ -274,12 +276,14 @@ class Session:
         store: SessionStore | None = None,
         questions: Questions | None = None,
         no_questions: str = "",
+        waits: Callable[[bool], None] | None = None,
         close: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self.era = era
         self.record = record
         self.transport = transport
         self._close = close
+        self._waits = waits
         self._emit = emit
         self._store = store
         self._questions = questions
@@ -341,7 +345,13 @@ class Session:
         if self._over:  # a task that the handler left behind: nobody waits for it
             raise asyncio.CancelledError("The call is over")
         asked = fit_question(params, self.era)
-        answer = await self._questions.ask(self.record.id, self._emit, method, asked, self._asked)
+        if self._waits is not None and not self._asked:
+            self._waits(True)
+        try:
+            answer = await self._questions.ask(self.record.id, self._emit, method, asked, self._asked)
+        finally:
+            if self._waits is not None and not self._asked:
+                self._waits(False)
         try:
             return check(answer)
         except msgspec.ValidationError as error:

@@ -37,7 +37,9 @@ class Verifier(Protocol):
 class AuthenticatedUser(BaseUser):
     """``request.user`` behind a valid token."""
 
-    def __init__(self, access_token: AccessToken) -> None:
+    def __init__(self, access_token: AccessToken, provider: Verifier) -> None:
+        self.provider = provider
+        """Who vouches for it: to another provider it says nothing."""
         self.access_token = access_token
         self.scopes = list(access_token.scopes)
 
@@ -75,13 +77,13 @@ class Bearer:
 async def identify(scope: MutableMapping[str, Any], provider: Verifier) -> AccessToken | None:
     """The request's verified token, remembered in its scope."""
     user = scope.get("user")
-    if isinstance(user, AuthenticatedUser):
+    if isinstance(user, AuthenticatedUser) and user.provider is provider:
         return user.access_token
     token = bearer_token(scope["headers"])
     access = None if token is None else await provider.verify_token(token)
     if access is not None and not provider.is_live(access):
         access = None
-    scope["user"] = UnauthenticatedUser() if access is None else AuthenticatedUser(access)
+    scope["user"] = UnauthenticatedUser() if access is None else AuthenticatedUser(access, provider)
     scope["auth"] = AuthCredentials(None if access is None else ["authenticated", *access.scopes])
     return access
 

@@ -5,6 +5,7 @@ Bearer tokens: RFC 6750. What a protected resource says about itself: RFC 9728 (
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -38,7 +39,7 @@ class AccessToken:
     @property
     def principal(self) -> str:
         """Whom sessions and request state are bound to; it stays the same when the token is renewed."""
-        return f"{self.claims.get('iss', '')} {self.client_id} {self.claims.get('sub', '')}"
+        return json.dumps([str(self.claims.get("iss", "")), self.client_id, str(self.claims.get("sub", ""))])
 
 
 class AuthProvider:

@@ -32,18 +32,19 @@ class SignalChain:
             return
         self._loop = asyncio.get_running_loop()
         for number in _SIGNALS:
-            self._previous[number] = signal.getsignal(number)
-            signal.signal(number, self._handle)
+            if number not in self._previous:  # else another chain still calls ours
+                self._previous[number] = signal.getsignal(number)
+                signal.signal(number, self._handle)
 
     def restore(self) -> None:
         if self._loop is None:
             return
         self._loop = None
-        for number, previous in self._previous.items():
-            # Bound methods are equal, not identical; a handler that was put in front of ours stays.
+        for number, previous in list(self._previous.items()):
+            # Bound methods are equal, not identical. A handler that was put in front of ours stays, and ours behind it.
             if signal.getsignal(number) == self._handle and previous is not None:
                 signal.signal(number, previous)
-        self._previous.clear()
+                del self._previous[number]
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self._loop is not None and not self._loop.is_closed():

@@ -26,8 +26,8 @@ class Guard:
     def __init__(
         self, allowed_hosts: Iterable[str] | None = None, allowed_origins: Iterable[str] | None = None
     ) -> None:
-        self._hosts = tuple(host.lower() for host in allowed_hosts or ())
-        self._origins = tuple(origin.lower().rstrip("/") for origin in allowed_origins or ())
+        self._hosts = tuple(host.lower().strip("[]") for host in _listed(allowed_hosts))
+        self._origins = tuple(origin.lower().rstrip("/") for origin in _listed(allowed_origins))
         # The same few hosts and origins come all day.
         self.check = lru_cache(maxsize=1024)(self._check)
 
@@ -44,7 +44,7 @@ class Guard:
         return bool(self._hosts) or loopback
 
     def _host_allowed(self, host: str | None) -> bool:
-        if host is None:
+        if host is None or "@" in host or "/" in host:
             return False
         name, _ = _split(host.lower())
         if name in _LOOPBACK_HOSTS:
@@ -70,6 +70,11 @@ class Guard:
         # A proxy that ends TLS speaks http to us: the default ports of both schemes are the same origin then.
         same_port = port == (own_port or _PORTS.get(scheme)) or (own_port is None and port == _PORTS[parts.scheme])
         return parts.hostname == name and same_port
+
+
+def _listed(names: Iterable[str] | None) -> Iterable[str]:
+    """One name is a list of one: taken letter by letter, a ``*`` in it would allow everyone."""
+    return (names,) if isinstance(names, str) else names or ()
 
 
 def _split(host: str) -> tuple[str, int | None]:

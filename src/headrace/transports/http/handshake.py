@@ -10,6 +10,7 @@ Stateless, every POST stands for itself, and there is nothing to GET or DELETE.
 from __future__ import annotations
 
 import asyncio
+import secrets
 
 from ...call import Call
 from ...exceptions import InvalidRequest, McpError
@@ -18,13 +19,12 @@ from ...protocol.requests import check_method, decode_cancelled, decode_params, 
 from ...protocol.session import SessionRecord, advance
 from ...protocol.types import Params
 from ...protocol.versions import LATEST_HANDSHAKE, WITHOUT_HEADER, Era, era
-from ..exchange import Answered
 from ..peers import Session
 from .admission import handshake_era
 from .answer import Refuse, error_body
 from .get_streams import GetStreams
 from .reply import Reply
-from .service import Arrival, Service
+from .service import Arrival, Service, too_many
 from .sessions import Outlet, Sessions
 
 __all__ = ["Handshake"]
@@ -43,8 +43,9 @@ class Handshake:
         self._service = service
         self._sessions = sessions
         self._retry_ms = retry_ms
+        # Only events have ids to resume from, so JSON has none.
+        self._resumable = sessions is not None and sessions.events is not None and not service.rules.json_response
         self._streams = None if sessions is None else GetStreams(service, sessions, retry_ms)
-        self._calls = 0
 
     async def post(self, arrival: Arrival, message: Message, params: Params | None) -> None:
         request_id = message.id if isinstance(message, Request) else None
@@ -133,18 +134,16 @@ class Handshake:
             return
         record = new_record()
         spoken = initialize(record, request.params)
-        reply = Reply(arrival.receive, arrival.send, service.limits, json_only=True)
-        peer = Session(spoken, record, reply.emit, "http", no_questions=NO_QUESTIONS_STATELESS)
-        call = self._call(arrival, request, params or Params(), peer)
-        answered = await service.exchange(reply, spoken).run(call, peer)
-        if self._sessions is not None and answered is not None and answered.error is None:
-            if not await self._sessions.create(record, arrival.principal):
-                reply.abandon()
-                headers = [(b"retry-after", b"5")]
-                await arrival.refuse(Refuse(503, "Too many sessions here: try again", id=request.id, headers=headers))
-                return
-            reply.headers.append((b"mcp-session-id", record.id.encode()))
-        await self._finish(reply, answered, spoken)
+        with service.reply(arrival) as reply:
+            peer = Session(spoken, record, reply.emit, "http", no_questions=NO_QUESTIONS_STATELESS)
+            call = self._call(arrival, request, params or Params(), peer)
+            answered = await service.exchange(reply, spoken).run(call, peer)
+            if self._sessions is not None and answered is not None and answered.error is None:
+                if not await self._sessions.create(record, arrival.principal):
+                    await arrival.refuse(too_many("sessions", request.id))
+                    return
+                reply.headers.append((b"mcp-session-id", record.id.encode()))
+            await service.finish(reply, answered, spoken)
 
     async def _message(self, arrival: Arrival, record: SessionRecord, message: Message, params: Params | None) -> None:
         spoken = self._era(arrival, record)
@@ -175,33 +174,22 @@ class Handshake:
         service, sessions = self._service, self._sessions
         check_method(request.method, spoken, service.server.extension_methods)
         await self._use(record)
-        outlet = self._outlet(record)
-        reply = Reply(
-            arrival.receive, arrival.send, service.limits, json_only=service.rules.json_response, outlet=outlet
-        )
-        peer = self._peer(record, spoken, reply, outlet)
-        exchange = service.exchange(reply, spoken)
-        if sessions is not None and not sessions.begin_call(record.id, request.id, exchange.cancel):
-            reply.abandon()
-            if outlet is not None:
-                sessions.drop_outlet(outlet)
-            raise InvalidRequest("Invalid request: a request with this id is in flight in the session")
-        try:
-            if outlet is not None:
-                await reply.begin(self._retry_ms, prime=spoken.priming)
-            answered = await exchange.run(self._call(arrival, request, params, peer), peer)
-            await self._finish(reply, answered, spoken)
-        finally:
-            if sessions is not None:
-                sessions.end_call(record.id, request.id)
-            if sessions is not None and outlet is not None:
-                sessions.drop_outlet(outlet)
-
-    async def _finish(self, reply: Reply, answered: Answered | None, spoken: Era) -> None:
-        if answered is None:
-            await reply.finish(202, b"")
-        else:
-            await reply.finish(self._service.status(answered, spoken), answered.body)
+        with service.reply(arrival) as reply:
+            peer = self._peer(record, spoken, reply)
+            exchange = service.exchange(reply, spoken)
+            if sessions is not None and not sessions.begin_call(record.id, request.id, exchange.cancel):
+                raise InvalidRequest("Invalid request: a request with this id is in flight in the session")
+            outlet = self._outlet(record)
+            try:
+                if outlet is not None:
+                    await reply.begin(outlet, self._retry_ms, prime=spoken.priming)
+                answered = await exchange.run(self._call(arrival, request, params, peer), peer)
+                await service.finish(reply, answered, spoken)
+            finally:
+                if sessions is not None:
+                    sessions.end_call(record.id, request.id)
+                if sessions is not None and outlet is not None:
+                    sessions.drop_outlet(outlet)
 
     async def _use(self, record: SessionRecord) -> None:
         """Note that the session does more than shake hands: it gives way later than those that never did."""
@@ -211,18 +199,17 @@ class Handshake:
 
     def _outlet(self, record: SessionRecord) -> Outlet | None:
         """A stream of its own for an answer that is resumable; None where it is not."""
-        if self._sessions is None or self._sessions.events is None or self._service.rules.json_response:
+        if self._sessions is None or not self._resumable:
             return None
-        self._calls += 1
-        return self._sessions.outlet(record.id, f"call-{self._calls}")
+        # Random: a number would name another call's stream after a restart, where the store outlives this process.
+        return self._sessions.outlet(record.id, f"call-{secrets.token_hex(8)}")
 
     async def _batch(
         self, arrival: Arrival, record: SessionRecord, spoken: Era, messages: list[Message | InvalidRequest]
     ) -> None:
         service, sessions = self._service, self._sessions
-        reply = Reply(arrival.receive, arrival.send, service.limits, json_only=service.rules.json_response)
 
-        async def answer(item: Message | InvalidRequest) -> bytes:
+        async def answer(reply: Reply, item: Message | InvalidRequest) -> bytes:
             if isinstance(item, InvalidRequest):
                 return error_body(None, item)
             if not isinstance(item, Request):
@@ -233,7 +220,7 @@ class Handshake:
                 return error_body(item.id, InvalidRequest("Invalid request: a request with this id is in flight"))
             try:
                 check_method(item.method, spoken, service.server.extension_methods)
-                peer = self._peer(record, spoken, reply, None)
+                peer = self._peer(record, spoken, reply, batch=True)
                 call = self._call(arrival, item, decode_params(item.params), peer)
                 answered = await exchange.run(call, peer)
                 return answered.body if answered is not None else b""
@@ -244,14 +231,13 @@ class Handshake:
                     sessions.end_call(record.id, item.id)
 
         await self._use(record)
-        bodies = [body for body in await asyncio.gather(*map(answer, messages)) if body]
-        if bodies:
+        with service.reply(arrival) as reply:
+            bodies = [body for body in await asyncio.gather(*(answer(reply, item) for item in messages)) if body]
             await reply.finish_many(bodies)
-        else:
-            await reply.finish(202, b"")
 
-    def _peer(self, record: SessionRecord, spoken: Era, reply: Reply, outlet: Outlet | None) -> Session:
-        if self._sessions is None:
+    def _peer(self, record: SessionRecord, spoken: Era, reply: Reply, *, batch: bool = False) -> Session:
+        sessions = self._sessions
+        if sessions is None:
             return Session(spoken, record, reply.emit, "http", no_questions=NO_QUESTIONS_STATELESS)
         json_only = self._service.rules.json_response
         return Session(
@@ -259,10 +245,12 @@ class Handshake:
             record,
             reply.emit,
             "http",
-            store=self._sessions.store,
-            questions=None if json_only else self._sessions.questions,
+            store=sessions.store,
+            questions=None if json_only else sessions.questions,
             no_questions=NO_QUESTIONS_JSON,
-            close=reply.close if outlet is not None and spoken.priming else None,
+            # A session that only waits for its client may give way to others.
+            waits=lambda waiting: sessions.leave(record.id) if waiting else sessions.enter(record.id),
+            close=reply.close if self._resumable and spoken.priming and not batch else None,
         )
 
     def _call(self, arrival: Arrival, request: Request, params: Params, peer: Session) -> Call:

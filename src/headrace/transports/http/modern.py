@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from ...call import Call
 from ...exceptions import InvalidRequest, McpError
-from ...protocol.errors import to_error
 from ...protocol.input_required import Sealer
 from ...protocol.jsonrpc import Message, Notification, Request
-from ...protocol.types import Params, SubscriptionFilter
+from ...protocol.types import Params
 from ...protocol.versions import LATEST, Era
-from ..notices import Subscription
+from ..notices import Subscription, grant
 from ..peers import Envelope
+from ..questions import Emit
 from .admission import admit_modern
 from .answer import Refuse, event, status_of
-from .reply import Reply
-from .service import Arrival, Service
+from .service import Arrival, Service, too_many
 from .stream import Stream
 
 __all__ = ["Modern"]
@@ -49,36 +48,25 @@ class Modern:
         if request.method == "subscriptions/listen":
             await self._listen(arrival, request, params, era)
             return
-        reply = Reply(
-            arrival.receive,
-            arrival.send,
-            service.limits,
-            json_only=service.rules.json_response,
-            cancels=era.disconnect_cancels,
-        )
-        peer = self._peer(params, era, reply)
-        await service.answer(reply, self._call(arrival, request, params, peer), peer)
+        with service.reply(arrival, cancels=era.disconnect_cancels) as reply:
+            peer = self._peer(params, era, reply.emit)
+            answered = await service.exchange(reply, era).run(self._call(arrival, request, params, peer), peer)
+            await service.finish(reply, answered, era)
 
     async def _listen(self, arrival: Arrival, request: Request, params: Params, era: Era) -> None:
         """The handler says which notices it grants; then the stream is the answer."""
         service = self._service
         if service.draining or len(self._open) >= MAX_SUBSCRIPTIONS:
-            headers = [(b"retry-after", b"5")]
-            await arrival.refuse(Refuse(503, "Too many streams here: try again", id=request.id, headers=headers))
+            await arrival.refuse(too_many("streams", request.id))
             return
-        reply = Reply(arrival.receive, arrival.send, service.limits, json_only=True)
-        reply.abandon()
-        peer = self._peer(params, era, reply)
+        peer = self._peer(params, era, _drop)
         try:
-            granted = await service.server.serve(self._call(arrival, request, params, peer))
-        except Exception as exception:
-            error = to_error(exception, era)
+            granted = await grant(service.server.serve, self._call(arrival, request, params, peer))
+        except McpError as error:
             status = status_of(era, error.code, admission=False)
             refusal = Refuse(status, error.message, code=error.code, id=request.id, data=error.data)
             await arrival.refuse(refusal)
             return
-        if not isinstance(granted, SubscriptionFilter):
-            raise TypeError("the handler of subscriptions/listen returns the SubscriptionFilter it grants")
         service.stays_open()
         stream = Stream(arrival.send, service.limits)
         subscription = Subscription(request.id, granted, lambda message: stream.put(event(message)))
@@ -99,10 +87,10 @@ class Modern:
             stream.put(event(subscription.completed(era, self._service.stamp(era))))
             stream.end()
 
-    def _peer(self, params: Params, era: Era, reply: Reply) -> Envelope:
+    def _peer(self, params: Params, era: Era, emit: Emit) -> Envelope:
         meta = params.meta
         assert meta is not None  # admitted
-        return Envelope(era, meta, reply.emit, self._sealer, "http")
+        return Envelope(era, meta, emit, self._sealer, "http")
 
     def _call(self, arrival: Arrival, request: Request, params: Params, peer: Envelope) -> Call:
         return Call(
@@ -114,3 +102,7 @@ class Modern:
             principal=arrival.principal,
             scope=arrival.scope,
         )
+
+
+async def _drop(message: bytes) -> None:
+    """Before a subscription is granted there is no stream for notes."""

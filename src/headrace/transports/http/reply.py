@@ -8,6 +8,7 @@ a disconnect, where the revision says that this cancels the call; a call that an
 from __future__ import annotations
 
 import asyncio
+from typing import Self
 
 from .answer import JSON_HEADERS, Headers, event
 from .sessions import Outlet
@@ -28,10 +29,14 @@ async def send_body(send: Send, status: int, body: bytes, headers: Headers) -> N
 
 
 class Reply:
-    """The answer to one POST: JSON, or a stream once something must go before the answer."""
+    """The answer to one POST: JSON, or a stream once something must go before the answer.
+
+    >>> with Reply(...) as reply:  # what is not finished at the end of the block is given up
+    """
 
     __slots__ = (
         "_cancels",
+        "_done",
         "_json_only",
         "_limits",
         "_outlet",
@@ -54,33 +59,52 @@ class Reply:
         *,
         json_only: bool = False,
         cancels: bool = False,
-        outlet: Outlet | None = None,
     ) -> None:
         self._receive = receive
         self._send = send
         self._limits = limits
         self._json_only = json_only
         self._cancels = cancels
-        self._outlet = outlet
+        self._outlet: Outlet | None = None
+        self._done = False
         self._watched = False
         self._watcher: asyncio.Task[None] | None = None
-        self._task = asyncio.current_task()
-        self._timer = asyncio.get_running_loop().call_later(limits.watch_after, self._tick)
+        self._task: asyncio.Task[object] | None = None
+        self._timer: asyncio.TimerHandle | None = None
         self.headers: Headers = []
         self.stream: Stream | None = None
         self.gone = False
         """The client left, and that cancelled the call."""
 
-    async def begin(self, retry_ms: int | None, *, prime: bool) -> None:
-        """A resumable answer is a stream from the start: only events have ids to resume from."""
-        if self._outlet is not None:
-            stream = self._open()
-            if prime:
-                stream.put(await self._outlet.prime(retry_ms))
-            await self._outlet.attach(stream, None)
+    def __enter__(self) -> Self:
+        self._task = asyncio.current_task()
+        self._timer = asyncio.get_running_loop().call_later(self._limits.watch_after, self._tick)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._done = True
+        self._stop_watching()
+        if self.stream is not None:
+            self.stream.abort()  # nothing where it ended in good order
+
+    def _stop_watching(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._watcher is not None:
+            self._watcher.cancel()
+
+    async def begin(self, outlet: Outlet, retry_ms: int | None, *, prime: bool) -> None:
+        """Make the answer resumable: a stream from the start, since only events have ids to resume from."""
+        self._outlet = outlet
+        stream = self._open()
+        if prime:
+            stream.put(await outlet.prime(retry_ms))
+        await outlet.attach(stream, None)
 
     async def emit(self, message: bytes) -> None:
-        """Send a message before the answer; dropped where only JSON may be answered."""
+        """Send a message before the answer; dropped where only JSON may be answered, and after it."""
+        if self._done:
+            return
         if self.stream is not None and not self.stream.takes(len(message)):
             await self.stream.flushed()
         if self._outlet is not None:
@@ -90,19 +114,22 @@ class Reply:
 
     async def finish(self, status: int, body: bytes) -> None:
         """Send the answer; an empty body is none (the call was cancelled)."""
-        self._timer.cancel()
-        if self._watcher is not None:
-            self._watcher.cancel()
+        self._stop_watching()
         if self.stream is None and self._outlet is None:
+            self._done = True
             headers = self.headers if not body else JSON_HEADERS + self.headers
             await send_body(self._send, status, body, headers)
             return
         if body:
             await self.emit(body)
+        self._done = True
         await self.close()
 
     async def finish_many(self, bodies: list[bytes]) -> None:
         """Send the answers to a batch: one JSON array, or an event each where the stream is open."""
+        if not bodies:
+            await self.finish(202, b"")
+            return
         if self.stream is None and self._outlet is None:
             await self.finish(200, b"[%b]" % b",".join(bodies))
             return
@@ -116,13 +143,6 @@ class Reply:
             self.stream.end()
             await self.stream.flushed()
 
-    def abandon(self) -> None:
-        self._timer.cancel()
-        if self._watcher is not None:
-            self._watcher.cancel()
-        if self.stream is not None:
-            self.stream.abort()
-
     def _open(self) -> Stream:
         if self.stream is None:
             self.stream = Stream(self._send, self._limits, self.headers)
@@ -135,7 +155,7 @@ class Reply:
             self._watch()
             wait = self._limits.sse_after - self._limits.watch_after
             self._timer = asyncio.get_running_loop().call_later(wait, self._tick)
-        elif not self._json_only:
+        elif not (self._json_only or self._done):
             self._open()
 
     def _watch(self) -> None:

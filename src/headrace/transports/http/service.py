@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, MutableMapping
 from typing import Any, NamedTuple
 
-from ...call import Call, Principal, Served
+from ...call import Principal, Served
 from ...protocol.versions import Era
 from ..exchange import Answered, Exchange
 from ..notices import Notices
-from ..peers import Envelope, Session
 from .admission import Rules
 from .answer import Refuse, status_of
 from .head import Head
 from .reply import Reply, send_body
 from .stream import Limits, Receive, Send
 
-__all__ = ["Arrival", "Service"]
+__all__ = ["Arrival", "Service", "too_many"]
 
 
 class Arrival(NamedTuple):
@@ -38,6 +37,11 @@ class Arrival(NamedTuple):
     async def done(self) -> None:
         """200: a session was ended."""
         await send_body(self.send, 200, b"", [])
+
+
+def too_many(what: str, id: int | str | None = None) -> Refuse:
+    """503: a bound of this process is reached."""
+    return Refuse(503, f"Too many {what} here: try again", id=id, headers=[(b"retry-after", b"5")])
 
 
 class Service:
@@ -64,15 +68,14 @@ class Service:
     def exchange(self, reply: Reply, era: Era) -> Exchange:
         return Exchange(self.server.serve, self.stamp(era), reply, self.running)
 
-    async def answer(self, reply: Reply, call: Call, peer: Envelope | Session) -> None:
-        """Run one call and send its answer."""
-        answered = await self.exchange(reply, call.era).run(call, peer)
-        if answered is not None:
-            await reply.finish(self.status(answered, call.era), answered.body)
-        elif reply.gone:
-            reply.abandon()
-        else:
-            await reply.finish(202, b"")
+    def reply(self, arrival: Arrival, *, cancels: bool = False) -> Reply:
+        json_only = self.rules.json_response
+        return Reply(arrival.receive, arrival.send, self.limits, json_only=json_only, cancels=cancels)
 
-    def status(self, answered: Answered, era: Era) -> int:
-        return 200 if answered.error is None else status_of(era, answered.error.code, admission=False)
+    async def finish(self, reply: Reply, answered: Answered | None, era: Era) -> None:
+        """Send the answer. A call that was cancelled has none; the client that asked for that may still be there."""
+        if answered is not None:
+            status = 200 if answered.error is None else status_of(era, answered.error.code, admission=False)
+            await reply.finish(status, answered.body)
+        elif not reply.gone:
+            await reply.finish(202, b"")

@@ -84,7 +84,10 @@ class Outlet:
                 if replay is None or replay.stream != self.name:
                     return False
                 for id, message in replay.events:
-                    reader.put(event(message, id) if message else priming_event(id, None))
+                    frame = event(message, id) if message else priming_event(id, None)
+                    if not reader.takes(len(frame)):
+                        await reader.flushed()  # a replay is as long as it is: it waits for its reader
+                    reader.put(frame)
             self._readers = [entry for entry in self._readers if not entry[0].closed]
             self._readers.append((reader, apart))
             for oldest in [each for each, other in self._readers if other == apart][:-keep]:
@@ -138,14 +141,14 @@ class Sessions:
     async def end(self, record: SessionRecord) -> None:
         advance(record.state, "end")
         await self.store.end(record.id)
-        for key, cancel in list(self._calls.items()):
-            if key[0] == record.id:
-                cancel()
         await self._forget([record.id])
 
     async def _forget(self, ended: list[str]) -> None:
         for id in ended:
             self.forgotten(id)
+            for key, cancel in list(self._calls.items()):
+                if key[0] == id:
+                    cancel()
             for outlet in self._outlets.pop(id, {}).values():
                 outlet.finish()
             if self.events is not None:

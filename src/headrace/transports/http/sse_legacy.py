@@ -26,6 +26,7 @@ from .drain import SignalChain
 from .endpoint import Authenticate, Denied, read_body
 from .head import Head
 from .reply import send_body
+from .service import too_many
 from .stream import Limits, Receive, Send, Stream
 
 __all__ = ["SseEndpoint", "check_message_path"]
@@ -67,10 +68,12 @@ class _Session:
         task.add_done_callback(self.tasks.discard)
 
     async def _answer(self, work: Coroutine[Any, Any, bytes | None], done: Callable[[], None]) -> None:
-        body = await work
-        if body is not None:
-            await self.emit(body)
-        done()
+        try:
+            body = await work
+            if body is not None:
+                await self.emit(body)
+        finally:
+            done()
 
 
 class SseEndpoint:
@@ -104,7 +107,7 @@ class SseEndpoint:
             await send_body(send, principal.status, principal.body, principal.headers)
             return
         if self._draining or len(self._sessions) >= self._max_sessions:
-            refusal = Refuse(503, "Too many streams here: try again", headers=[(b"retry-after", b"5")])
+            refusal = too_many("streams")
             await send_body(send, refusal.status, refusal.body, refusal.headers)
             return
         self.signals.install()
