@@ -22,7 +22,8 @@ from ..state.events import EventStore, TwoMethodStore, adapt
 from ..state.memory import MemoryBus, MemorySessionStore
 from ..state.sealer import AeadSealer
 from ..transports.http.admission import Rules
-from ..transports.http.endpoint import Authenticate, Endpoint
+from ..transports.http.endpoint import Endpoint
+from ..transports.http.entrance import Authenticate
 from ..transports.http.guard import Guard
 from ..transports.http.head import Head
 from ..transports.http.reply import send_body

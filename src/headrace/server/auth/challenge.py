@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ...call import Principal
 from ...transports.http.answer import JSON_HEADERS, Refuse
-from ...transports.http.endpoint import Authenticate, Denied
+from ...transports.http.entrance import Authenticate, Denied
 
 if TYPE_CHECKING:
     from .provider import AccessToken

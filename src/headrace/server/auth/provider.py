@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from ...transports.http.endpoint import Authenticate
+from ...transports.http.entrance import Authenticate
 from .challenge import Bearer, authenticator
 
 __all__ = ["AccessToken", "AuthProvider", "RemoteAuthProvider"]

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import MutableMapping
 from typing import Any
 
-from ...call import Principal, Served
+from ...call import Served
 from ...exceptions import InvalidParams, McpError
 from ...protocol.input_required import Sealer
 from ...protocol.jsonrpc import Request, Response, decode, is_batch
@@ -24,54 +24,16 @@ from ..notices import Notices
 from .admission import Rules, admit_head, is_modern
 from .answer import Refuse
 from .drain import SignalChain
+from .entrance import Authenticate, Denied, enter, read_body
 from .handshake import Handshake
 from .head import Head
 from .modern import Modern
+from .reply import send_body
 from .service import Arrival, Service
 from .sessions import Sessions
 from .stream import Limits, Receive, Send
 
-__all__ = ["Authenticate", "Denied", "Endpoint", "read_body"]
-
-MAX_DROPPED = 16
-"""How many times the body limit is read and dropped past the limit, so that the client sees the 413."""
-
-
-class Denied(Exception):
-    """Authentication refuses the request."""
-
-    def __init__(self, refusal: Refuse) -> None:
-        super().__init__(refusal.status)
-        self.refusal = refusal
-
-
-Authenticate = Callable[[MutableMapping[str, Any]], Awaitable[Principal | None]]
-"""Who sends the request of this ASGI scope; raises Denied."""
-
-
-async def read_body(receive: Receive, limit: int, seconds: float) -> bytes | Refuse | None:
-    """The body, measured while it comes, whatever Content-Length says; None where the client left."""
-    pieces: list[bytes] = []
-    size = 0
-    try:
-        async with asyncio.timeout(seconds):
-            more = True
-            while more:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    return None
-                piece: bytes = message.get("body", b"")
-                size += len(piece)
-                if size <= limit:
-                    pieces.append(piece)
-                elif size > limit * MAX_DROPPED:
-                    break
-                more = message.get("more_body", False)
-    except TimeoutError:
-        return Refuse(408, "Request timeout: the body did not arrive in time", headers=[(b"connection", b"close")])
-    if size > limit:
-        return Refuse(413, f"Payload too large: a message has at most {limit} bytes")
-    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+__all__ = ["Endpoint"]
 
 
 class Endpoint:
@@ -103,24 +65,20 @@ class Endpoint:
 
     async def handle_request(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         head = Head.read(scope)
-        rules = self._rules
-        refusal = rules.guard.check(head.get("host"), head.get("origin"), head.scheme, head.loopback)
-        principal = None
-        if refusal is None and self._authenticate is not None:
-            try:
-                principal = await self._authenticate(scope)
-            except Denied as denied:
-                refusal = denied.refusal
-        refusal = refusal or admit_head(head, rules)
-        arrival = Arrival(head, scope, receive, send, principal)
-        if refusal is not None:
-            await arrival.refuse(refusal)
-        elif head.method == "POST":
-            await self._post(arrival)
-        elif head.method == "GET":
-            await self._handshake.get(arrival)
-        else:
-            await self._handshake.delete(arrival)
+        try:
+            principal = await enter(scope, head, self._rules.guard, self._authenticate)
+            refusal = admit_head(head, self._rules)
+            if refusal is not None:
+                raise Denied(refusal)
+            arrival = Arrival(head, scope, receive, send, principal)
+            if head.method == "POST":
+                await self._post(arrival)
+            elif head.method == "GET":
+                await self._handshake.get(arrival)
+            else:
+                await self._handshake.delete(arrival)
+        except Denied as denied:
+            await send_body(send, denied.refusal.status, denied.refusal.body, denied.refusal.headers)
 
     __call__ = handle_request
 
@@ -146,9 +104,6 @@ class Endpoint:
     async def _post(self, arrival: Arrival) -> None:
         body = await read_body(arrival.receive, self._rules.max_body_bytes, self._limits.body_seconds)
         if body is None:
-            return
-        if isinstance(body, Refuse):
-            await arrival.refuse(body)
             return
         head = arrival.head
         try:

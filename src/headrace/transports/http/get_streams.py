@@ -26,7 +26,7 @@ class GetStreams:
         self._listeners: dict[str, SessionListener] = {}
         sessions.forgotten = self._stop_listening
 
-    async def read(self, arrival: Arrival, record: SessionRecord) -> None:
+    async def serve(self, arrival: Arrival, record: SessionRecord) -> None:
         """One GET, until the client leaves or the stream ends."""
         after = arrival.head.get("last-event-id")
         outlet = self._standalone(record) if after is None else await self._resumed(arrival, record, after)
@@ -49,7 +49,7 @@ class GetStreams:
         finally:
             sessions.leave(record.id)
             await sessions.store.touch(record.id)  # it was in use until now
-            if standalone and sessions.events is None and not outlet.read:
+            if standalone and sessions.events is None and not outlet.has_reader:
                 self._stop_listening(record.id)
                 sessions.drop_outlet(outlet)
 

@@ -80,7 +80,7 @@ class Handshake:
     async def get(self, arrival: Arrival) -> None:
         record = await self._bodiless(arrival)
         if record is not None and self._streams is not None:
-            await self._streams.read(arrival, record)
+            await self._streams.serve(arrival, record)
 
     async def delete(self, arrival: Arrival) -> None:
         record = await self._bodiless(arrival)

@@ -63,7 +63,7 @@ class Outlet:
                 self.put(event(message, await self._events.append(self.session, self.name, message)))
 
     @property
-    def read(self) -> bool:
+    def has_reader(self) -> bool:
         """Whether a response reads it now."""
         return any(not reader.closed for reader, _ in self._readers)
 

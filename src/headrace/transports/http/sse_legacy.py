@@ -23,7 +23,7 @@ from ..questions import Questions
 from .admission import Rules, is_json
 from .answer import Refuse, error_body, event
 from .drain import SignalChain
-from .endpoint import Authenticate, Denied, read_body
+from .entrance import Authenticate, Denied, enter, read_body
 from .head import Head
 from .reply import send_body
 from .service import too_many
@@ -102,13 +102,12 @@ class SseEndpoint:
         self.signals = SignalChain(self.drain)
 
     async def handle_sse(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
-        principal = await self._admit(scope, "GET")
-        if isinstance(principal, Refuse):
-            await send_body(send, principal.status, principal.body, principal.headers)
-            return
-        if self._draining or len(self._sessions) >= self._max_sessions:
-            refusal = too_many("streams")
-            await send_body(send, refusal.status, refusal.body, refusal.headers)
+        try:
+            principal = await self._enter(scope, "GET")
+            if self._draining or len(self._sessions) >= self._max_sessions:
+                raise Denied(too_many("streams"))
+        except Denied as denied:
+            await send_body(send, denied.refusal.status, denied.refusal.body, denied.refusal.headers)
             return
         self.signals.install()
         stream = Stream(send, self._limits)
@@ -125,20 +124,14 @@ class SseEndpoint:
             session.connection.close()
 
     async def handle_message(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
-        principal = await self._admit(scope, "POST")
-        refusal = principal if isinstance(principal, Refuse) else None
-        if refusal is None:
+        try:
+            principal = await self._enter(scope, "POST")
             body = await read_body(receive, self._rules.max_body_bytes, self._limits.body_seconds)
-            if body is None:
-                return
-            if isinstance(body, Refuse):
-                refusal = body
-            elif not isinstance(principal, Refuse):
-                refusal = await self._message(scope, principal, body)
-        if refusal is not None:
-            await send_body(send, refusal.status, refusal.body, refusal.headers)
-        else:
-            await send_body(send, 202, b"", [])
+            if body is not None:
+                await self._message(scope, principal, body)
+                await send_body(send, 202, b"", [])
+        except Denied as denied:
+            await send_body(send, denied.refusal.status, denied.refusal.body, denied.refusal.headers)
 
     def drain(self, grace: float = 10.0) -> None:
         """Shutdown: calls in flight may finish for `grace` seconds, idle streams end now."""
@@ -159,48 +152,38 @@ class SseEndpoint:
         for session in list(self._sessions.values()):
             session.stream.end()
 
-    async def _admit(self, scope: MutableMapping[str, Any], method: str) -> Principal | Refuse | None:
+    async def _enter(self, scope: MutableMapping[str, Any], method: str) -> Principal | None:
+        """Who comes in. Raises Denied."""
         head = Head.read(scope)
-        refusal = self._rules.guard.check(head.get("host"), head.get("origin"), head.scheme, head.loopback)
-        if refusal is None and head.method != method:
-            refusal = Refuse(
-                405, f"Method not allowed: this path answers {method}", headers=[(b"allow", method.encode())]
-            )
-        if refusal is None and method == "POST" and not is_json(head.get("content-type") or ""):
-            refusal = Refuse(415, "Unsupported media type: a message is Content-Type: application/json")
-        if refusal is not None:
-            return refusal
-        if self._authenticate is None:
-            return None
-        try:
-            return await self._authenticate(scope)
-        except Denied as denied:
-            return denied.refusal
+        principal = await enter(scope, head, self._rules.guard, self._authenticate)
+        if head.method != method:
+            allow = [(b"allow", method.encode())]
+            raise Denied(Refuse(405, f"Method not allowed: this path answers {method}", headers=allow))
+        if method == "POST" and not is_json(head.get("content-type") or ""):
+            raise Denied(Refuse(415, "Unsupported media type: a message is Content-Type: application/json"))
+        return principal
 
-    async def _message(
-        self, scope: MutableMapping[str, Any], principal: Principal | None, body: bytes
-    ) -> Refuse | None:
-        """Take one message in; a refusal leaves nothing behind."""
+    async def _message(self, scope: MutableMapping[str, Any], principal: Principal | None, body: bytes) -> None:
+        """Take one message in. Raises Denied, and leaves nothing behind then."""
         ids = parse_qs(scope.get("query_string", b"").decode("latin-1")).get("session_id", [])
         if len(ids) != 1 or not _SESSION_ID.fullmatch(ids[0]):
-            return Refuse(400, "The query needs session_id, as the stream's endpoint event gave it")
+            raise Denied(Refuse(400, "The query needs session_id, as the stream's endpoint event gave it"))
         session = self._sessions.get(ids[0])
         if session is None or (session.principal and session.principal.id) != (principal and principal.id):
-            return Refuse(404, "Session not found: open the stream again")
+            raise Denied(Refuse(404, "Session not found: open the stream again"))
         try:
             message = decode(body)
         except McpError as error:
-            return Refuse.of(error, None)
+            raise Denied(Refuse.of(error, None)) from None
         if not isinstance(message, Request):
             await session.connection.take(message)
-            return None
+            return
         try:
             work = session.connection.begin(message, session.emit, principal=principal, scope=scope)
         except McpError as error:
             await session.emit(error_body(message.id, error))  # the client looks for it on the stream
         else:
             session.start(work, lambda: self._answered(session))
-        return None
 
     def _answered(self, session: _Session) -> None:
         if self._draining and not session.connection.busy:
