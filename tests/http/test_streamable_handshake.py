@@ -152,6 +152,14 @@ REFUSALS = {
     "two different versions": Row(
         status=400, says="2025-06-18", body=ADD, headers={"mcp-protocol-version": "2025-11-25, 2025-06-18"}, id=7
     ),
+    "unsupported version of initialize": Row(
+        status=400,
+        says="2025-06-18",
+        body=initialize(),
+        session=None,
+        headers={"mcp-protocol-version": "2099-01-01"},
+        id=1,
+    ),
     "unsupported version of a get": Row(
         status=400, says="2025-06-18", method="GET", headers={"mcp-protocol-version": "2099-01-01"}
     ),

@@ -54,7 +54,7 @@ from ..protocol.types import (
     SubscriptionsListenRequestParams,
     TextContent,
 )
-from ..protocol.versions import ERAS, SERVED_VERSIONS, Era
+from ..protocol.versions import ERAS, MODERN_VERSIONS, Era
 
 if TYPE_CHECKING:
     from .server import FastMCP
@@ -142,7 +142,7 @@ class Router:
     async def _discover(self, call: Call, context: Context) -> Answer:
         def make() -> DiscoverResult:
             return DiscoverResult(
-                supported_versions=[version for version in SERVED_VERSIONS if not ERAS[version].handshake],
+                supported_versions=MODERN_VERSIONS,
                 capabilities=self._capabilities(),
                 instructions=self._server.instructions,
                 ttl_ms=self._server.cache_ttl_ms,

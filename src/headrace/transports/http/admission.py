@@ -112,7 +112,7 @@ def handshake_era(head: Head, agreed: Era) -> Era:
     if version is None:
         return agreed
     named = era(version)
-    if named is None or not (named.handshake):
+    if named is None or not named.handshake:
         raise InvalidRequest(
             f"Unsupported MCP-Protocol-Version {version!r}: served are {', '.join(SERVED_VERSIONS)}",
             data={"supported": SERVED_VERSIONS, "requested": version},

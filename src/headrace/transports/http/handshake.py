@@ -132,6 +132,7 @@ class Handshake:
             if record is not None:
                 advance(record.state, "initialize")
             return
+        handshake_era(arrival.head, WITHOUT_HEADER)  # the header is optional here, but never a version unknown
         record = new_record()
         spoken = initialize(record, request.params)
         with service.reply(arrival) as reply:
