@@ -16,11 +16,11 @@ from typing import Any, Protocol, cast
 import msgspec
 from msgspec import Raw, Struct
 
-from ..exceptions import InvalidParams, McpError
+from ..exceptions import InvalidParams, McpError, UnsupportedByClient
 from .jsonrpc import encode
 from .types import ClientCapabilities, InputRequest, InputRequiredResult
 
-__all__ = ["MAX_ROUNDS", "MAX_STATE_BYTES", "Rounds", "Sealer", "missing_capability", "request_digest"]
+__all__ = ["MAX_ROUNDS", "MAX_STATE_BYTES", "Rounds", "Sealer", "check_declared", "request_digest"]
 
 MAX_ROUNDS = 32
 """Rounds one call may take before it is an error."""
@@ -71,7 +71,15 @@ def request_digest(method: str, params: Raw) -> str:
     return hashlib.sha256(_canonical([method, members])).hexdigest()
 
 
-def missing_capability(request: InputRequest, declared: ClientCapabilities) -> dict[str, Any] | None:
+def check_declared(result: InputRequiredResult, declared: ClientCapabilities) -> None:
+    """Raises UnsupportedByClient for a question that the client did not declare it can answer."""
+    for request in (result.input_requests or {}).values():
+        missing = _missing_capability(request, declared)
+        if missing is not None:
+            raise UnsupportedByClient(f"The client can't answer {request.method}", capabilities=missing)
+
+
+def _missing_capability(request: InputRequest, declared: ClientCapabilities) -> dict[str, Any] | None:
     """What the client would have to declare to be asked this; None where it did. An elicitation capability without
     modes means forms."""
     if request.method == "elicitation/create":

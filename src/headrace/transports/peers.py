@@ -24,7 +24,7 @@ from msgspec import Raw
 from ..call import Answer, Call, Handler, Principal
 from ..exceptions import McpError, UnsupportedByClient, ValidationError
 from ..protocol.downgrade import fit_notification, fit_question
-from ..protocol.input_required import MAX_ROUNDS, Rounds, Sealer, missing_capability, request_digest
+from ..protocol.input_required import MAX_ROUNDS, Rounds, Sealer, check_declared, request_digest
 from ..protocol.jsonrpc import encode, encode_notification
 from ..protocol.session import SessionRecord
 from ..protocol.types import ClientCapabilities, Implementation, InputRequiredResult, RequestMeta, Result
@@ -221,10 +221,7 @@ class Envelope:
             raise McpError(
                 "A returned InputRequiredResult has no requestState here: keep what lasts with ctx.set_state"
             )
-        for request in (result.input_requests or {}).values():
-            missing = missing_capability(request, self.capabilities)
-            if missing is not None:
-                raise UnsupportedByClient(f"The client can't answer {request.method}", capabilities=missing)
+        check_declared(result, self.capabilities)
         return result
 
     def _questions(self) -> Result:
@@ -325,10 +322,7 @@ class Session:
             if rounds > MAX_ROUNDS:
                 raise McpError(f"The call asked for input {MAX_ROUNDS} times without coming to an end")
             asked = result.input_requests or {}
-            for request in asked.values():
-                missing = missing_capability(request, self.capabilities)
-                if missing is not None:
-                    raise UnsupportedByClient(f"The client can't answer {request.method}", capabilities=missing)
+            check_declared(result, self.capabilities)
             answers = await asyncio.gather(
                 *(self.ask(request.method, request.params, check=Raw.copy) for request in asked.values())
             )

@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import secrets
 
-from ...call import Call
 from ...exceptions import InvalidRequest, McpError
 from ...protocol.jsonrpc import Message, Notification, Request, Response, decode_batch
 from ...protocol.requests import check_method, decode_cancelled, decode_params, initialize, new_record
@@ -137,7 +136,7 @@ class Handshake:
         spoken = initialize(record, request.params)
         with service.reply(arrival) as reply:
             peer = Session(spoken, record, reply.emit, "http", no_questions=NO_QUESTIONS_STATELESS)
-            call = self._call(arrival, request, params or Params(), peer)
+            call = arrival.call(request, params or Params(), peer)
             answered = await service.exchange(reply, spoken).run(call, peer)
             if self._sessions is not None and answered is not None and answered.error is None:
                 if not await self._sessions.create(record, arrival.principal):
@@ -184,7 +183,7 @@ class Handshake:
             try:
                 if outlet is not None:
                     await reply.begin(outlet, self._retry_ms, prime=spoken.priming)
-                answered = await exchange.run(self._call(arrival, request, params, peer), peer)
+                answered = await exchange.run(arrival.call(request, params, peer), peer)
                 await service.finish(reply, answered, spoken)
             finally:
                 if sessions is not None:
@@ -222,7 +221,7 @@ class Handshake:
             try:
                 check_method(item.method, spoken, service.server.extension_methods)
                 peer = self._peer(record, spoken, reply, batch=True)
-                call = self._call(arrival, item, decode_params(item.params), peer)
+                call = arrival.call(item, decode_params(item.params), peer)
                 answered = await exchange.run(call, peer)
                 return answered.body if answered is not None else b""
             except McpError as error:
@@ -252,15 +251,4 @@ class Handshake:
             # A session that only waits for its client may give way to others.
             waits=lambda waiting: sessions.leave(record.id) if waiting else sessions.enter(record.id),
             close=reply.close if self._resumable and spoken.priming and not batch else None,
-        )
-
-    def _call(self, arrival: Arrival, request: Request, params: Params, peer: Session) -> Call:
-        return Call(
-            request.method,
-            params,
-            request.params,
-            id=request.id,
-            peer=peer,
-            principal=arrival.principal,
-            scope=arrival.scope,
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from ...call import Call
 from ...exceptions import InvalidRequest, McpError
 from ...protocol.input_required import Sealer
 from ...protocol.jsonrpc import Message, Notification, Request
@@ -50,7 +49,7 @@ class Modern:
             return
         with service.reply(arrival, cancels=era.disconnect_cancels) as reply:
             peer = self._peer(params, era, reply.emit)
-            answered = await service.exchange(reply, era).run(self._call(arrival, request, params, peer), peer)
+            answered = await service.exchange(reply, era).run(arrival.call(request, params, peer), peer)
             await service.finish(reply, answered, era)
 
     async def _listen(self, arrival: Arrival, request: Request, params: Params, era: Era) -> None:
@@ -61,7 +60,7 @@ class Modern:
             return
         peer = self._peer(params, era, _drop)
         try:
-            granted = await grant(service.server.serve, self._call(arrival, request, params, peer))
+            granted = await grant(service.server.serve, arrival.call(request, params, peer))
         except McpError as error:
             status = status_of(era, error.code, admission=False)
             refusal = Refuse(status, error.message, code=error.code, id=request.id, data=error.data)
@@ -91,17 +90,6 @@ class Modern:
         meta = params.meta
         assert meta is not None  # admitted
         return Envelope(era, meta, emit, self._sealer, "http")
-
-    def _call(self, arrival: Arrival, request: Request, params: Params, peer: Envelope) -> Call:
-        return Call(
-            request.method,
-            params,
-            request.params,
-            id=request.id,
-            peer=peer,
-            principal=arrival.principal,
-            scope=arrival.scope,
-        )
 
 
 async def _drop(message: bytes) -> None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, MutableMapping
 from typing import Any, NamedTuple
 
-from ...call import Principal, Served
+from ...call import Call, Principal, Served
+from ...protocol.jsonrpc import Request
+from ...protocol.types import Params
 from ...protocol.versions import Era
 from ..exchange import Answered, Exchange
 from ..notices import Notices
+from ..peers import Envelope, Session
 from .admission import Rules
 from .answer import Refuse, status_of
 from .head import Head
@@ -26,6 +29,17 @@ class Arrival(NamedTuple):
     receive: Receive
     send: Send
     principal: Principal | None
+
+    def call(self, request: Request, params: Params, peer: Envelope | Session) -> Call:
+        return Call(
+            request.method,
+            params,
+            request.params,
+            id=request.id,
+            peer=peer,
+            principal=self.principal,
+            scope=self.scope,
+        )
 
     async def refuse(self, refusal: Refuse) -> None:
         await send_body(self.send, refusal.status, refusal.body, refusal.headers)
