@@ -6,7 +6,7 @@ them wrapped in middleware. Transports make a `Call`, hand it to the handler, an
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Set
+from collections.abc import Awaitable, Callable, Container, Mapping
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from msgspec import Raw
@@ -141,7 +141,7 @@ class Served(Protocol):
     """What a transport needs of a server."""
 
     @property
-    def extension_methods(self) -> Set[str]:
+    def extension_methods(self) -> Container[str]:
         """Methods the server has beside the specification's."""
         ...
 

@@ -11,6 +11,7 @@
   * `ValidationError`: arguments or answers that do not fit their schema.
   * `DisabledError`: the component exists but is switched off.
   * `ClientError`: an operation of the client failed.
+  * `FetchError`: a URL was refused, or could not be fetched.
   * `InvalidSignature`: a function that cannot be a tool, resource or prompt.
   * `UnsupportedByClient`: the tool asked the client for something it, its revision or this transport can't give.
 """
@@ -23,6 +24,7 @@ __all__ = [
     "ClientError",
     "DisabledError",
     "FastMCPError",
+    "FetchError",
     "InvalidParams",
     "InvalidRequest",
     "InvalidSignature",
@@ -109,6 +111,10 @@ class DisabledError(FastMCPError):
 
 class ClientError(FastMCPError):
     """An operation of the client failed."""
+
+
+class FetchError(FastMCPError):
+    """A URL was refused, or could not be fetched; one line that names no more of the URL than its origin."""
 
 
 class InvalidSignature(FastMCPError):

@@ -101,6 +101,10 @@ class _Media:
         assert self.path is not None
         return self.path.read_bytes()
 
+    def to_data_uri(self) -> str:
+        """``data:image/png;base64,...``, as icons take it."""
+        return f"data:{self.mime_type};base64,{self._base64()}"
+
     def _base64(self) -> str:
         return base64.b64encode(self.read()).decode("ascii")
 
@@ -165,22 +169,28 @@ class File(_Media):
 class ToolResult:
     """Full control of what a tool answers.
 
-    Without `content` the text is the JSON of `structured_content`. Raises ValueError if both are missing.
+    Without `content` the text is the JSON of `structured_content`. `is_error` tells the model that it failed.
+    Raises ValueError if both are missing.
     """
 
-    __slots__ = ("content", "meta", "structured_content")
+    __slots__ = ("content", "is_error", "meta", "structured_content")
 
     def __init__(
         self,
         content: Any = None,
         structured_content: Any = None,
         meta: dict[str, Any] | None = None,
+        is_error: bool = False,
     ) -> None:
         if content is None and structured_content is None:
             raise ValueError("ToolResult needs content or structured_content")
         self.content = content
         self.structured_content = structured_content
         self.meta = meta
+        self.is_error = is_error
+
+    def __repr__(self) -> str:
+        return f"ToolResult(content={self.content!r}, structured_content={self.structured_content!r})"
 
 
 class ResourceContent:

@@ -153,7 +153,7 @@ def no_schema(a: threading.Lock) -> None: ...  # type: ignore[name-defined]  # n
 def callback(a: Holder) -> None: ...
 
 
-@pytest.mark.parametrize("function", [star, double_star, positional, two_contexts, unresolved, no_schema, callback])
+@pytest.mark.parametrize("function", [star, double_star, positional, unresolved, no_schema, callback])
 def test_refused(function: Any) -> None:
     with pytest.raises(InvalidSignature, match="it"):
         Function(function, "it")

@@ -373,7 +373,7 @@ async def test_lists(ask: Any, mcp: FastMCP) -> None:
     assert [argument["name"] for argument in prompts[0]["arguments"]] == ["name", "times"]
     assert prompts[0]["arguments"][0] == {"name": "name", "description": "Who", "required": True}
     assert prompts[0]["arguments"][1]["required"] is False
-    assert '{"type": "integer"}' in prompts[0]["arguments"][1]["description"]
+    assert '{"type":"integer"}' in prompts[0]["arguments"][1]["description"]
 
 
 @pytest.mark.parametrize("era", ERA_LIST, ids=lambda era: era.version)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import msgspec
 
 from ..protocol.types import Icon
+from .visibility import Kind
 
 __all__ = ["Component", "described", "icon_list", "struct"]
 
@@ -17,6 +18,8 @@ S = TypeVar("S", bound=msgspec.Struct)
 
 class Component:
     """Name, texts and flags of something registered."""
+
+    kind: ClassVar[Kind]
 
     def __init__(
         self,
@@ -28,23 +31,68 @@ class Component:
         tags: set[str] | None = None,
         meta: dict[str, Any] | None = None,
         enabled: bool = True,
+        version: str | float | None = None,
     ) -> None:
+        """Raises ValueError for a version with an ``@``, which ends the identifier in a key."""
         self.name = name
         self.title = title
         self.description = description
         self.icons = icon_list(icons)
         self.tags: set[str] = set(tags or ())
         self.meta = meta
-        self.enabled = enabled
+        self.version = None if version is None else str(version)
+        if self.version is not None and ("@" in self.version or not self.version):
+            raise ValueError(f"A version is a text without @, not {self.version!r}")
+        self._enabled = enabled
+        self._watchers: list[Callable[[], None]] = []
+
+    @property
+    def identifier(self) -> str:
+        """What it is registered by: the name, or the URI."""
+        return self.name
+
+    @property
+    def key(self) -> str:
+        """``kind:identifier@version``, which no other component of a server has; the version may be empty."""
+        return f"{self.kind}:{self.identifier}@{self.version or ''}"
+
+    @property
+    def enabled(self) -> bool:
+        """Whether it is listed and can be used where no rule of the server says otherwise."""
+        return self._enabled
+
+    @enabled.setter
+    def enabled(self, enabled: bool) -> None:
+        if enabled != self._enabled:
+            self._enabled = enabled
+            for changed in list(self._watchers):
+                changed()
+
+    def enable(self) -> None:
+        self.enabled = True
+
+    def disable(self) -> None:
+        self.enabled = False
+
+    def watch(self, changed: Callable[[], None]) -> None:
+        """Call `changed` whenever the component is switched on or off."""
+        self._watchers.append(changed)
+
+    def unwatch(self, changed: Callable[[], None]) -> None:
+        self._watchers.remove(changed)
 
     def listed_meta(self) -> dict[str, Any] | None:
-        """The component's ``_meta`` in lists: the user's, and the tags."""
-        if not self.tags:
-            return self.meta
-        return {**(self.meta or {}), "fastmcp": {"tags": sorted(self.tags)}}
+        """The component's ``_meta`` in lists: the user's, and tags and version under ``fastmcp``."""
+        own: dict[str, Any] = {}
+        if self.tags:
+            own["tags"] = sorted(self.tags)
+        if self.version is not None:
+            own["version"] = self.version
+        return {**(self.meta or {}), "fastmcp": own} if own else self.meta
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.name!r}>"
+        version = f" {self.version}" if self.version else ""
+        return f"<{type(self).__name__} {self.identifier!r}{version}>"
 
 
 def described(function: Callable[..., Any], description: str | None) -> str | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Annotated, Any, get_args, get_origin
+from typing import Annotated, Any, cast, get_args, get_origin
 
 import msgspec
 import pydantic
@@ -30,10 +30,11 @@ from ..protocol.types import (
     TextContent,
 )
 from ..types import Audio, File, Image, ToolResult
+from .injection import is_union
 from .json_schema import JsonSchema, SchemaWriter, describe_errors
-from .signature import is_union
+from .sdk import from_sdk, is_sdk
 
-__all__ = ["WRAPPED", "Output", "block", "blocks", "json_bytes", "tool_result"]
+__all__ = ["WRAPPED", "Output", "block", "blocks", "explicit", "json_bytes", "tool_result"]
 
 WRAPPED = "x-fastmcp-wrap-result"
 """Marks an output schema whose value stands under ``result`` because it is no object."""
@@ -114,6 +115,7 @@ def tool_result(value: Any, output: Output | None) -> CallToolResult | InputRequ
     """What a tool returned as its result. Raises ValidationError for a value that does not fit its schema."""
     if isinstance(value, ToolResult):
         return _explicit(value, output)
+    value = from_sdk(value)
     if isinstance(value, InputRequiredResult | CallToolResult):
         return value
     if output is not None:
@@ -144,13 +146,28 @@ def _explicit(result: ToolResult, output: Output | None) -> CallToolResult:
         content: list[ContentBlock] = [TextContent(text=bytes(structured).decode())]
     else:
         content = blocks(result.content)
-    return CallToolResult(content=content, structured_content=structured, meta=result.meta)
+    return CallToolResult(
+        content=content, structured_content=structured, meta=result.meta, is_error=result.is_error or None
+    )
+
+
+def explicit(result: CallToolResult) -> ToolResult:
+    """A result as users see it who call a tool themselves."""
+    structured = result.structured_content
+    return ToolResult(
+        content=result.content,
+        structured_content=msgspec.json.decode(structured) if isinstance(structured, Raw) else None,
+        meta=result.meta,
+        is_error=bool(result.is_error),
+    )
 
 
 def blocks(value: Any) -> list[ContentBlock]:
     """Content blocks of any value; a list is one block per item if it holds media, else one of JSON."""
     if value is None:
         return []
+    if isinstance(value, list | tuple):
+        value = [from_sdk(item) for item in cast("list[Any]", value)]
     if _has_media(value):
         return [block(item) for item in value]
     return [block(value)]
@@ -160,6 +177,7 @@ def block(value: Any) -> ContentBlock:
     """One content block of any value."""
     if isinstance(value, str):
         return TextContent(text=value)
+    value = from_sdk(value)
     if isinstance(value, _BLOCKS):
         return value
     if isinstance(value, Image):
@@ -189,14 +207,16 @@ def _fallback(value: Any) -> Any:
 
 
 def _has_media(value: Any) -> bool:
-    return isinstance(value, list | tuple) and any(isinstance(item, _MEDIA) for item in value)  # pyright: ignore[reportUnknownVariableType]
+    return isinstance(value, list | tuple) and any(
+        isinstance(item, _MEDIA) or is_sdk(item.__class__) for item in cast("list[Any]", value)
+    )
 
 
 def _is_content(annotation: Any) -> bool:
     """Whether a value of this type may be content, or a list with content in it."""
     if annotation in (list, tuple, Any, object):
         return True
-    if isinstance(annotation, type) and issubclass(annotation, _WITHOUT_SCHEMA):
+    if isinstance(annotation, type) and (issubclass(annotation, _WITHOUT_SCHEMA) or is_sdk(annotation)):
         return True
     origin = get_origin(annotation)
     if origin is Annotated:

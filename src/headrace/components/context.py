@@ -12,21 +12,28 @@ import msgspec
 from msgspec import Raw
 
 from ..call import Call, Peer
+from ..exceptions import UnsupportedByClient
+from ..protocol.subscriptions import CHANGES
 from ..protocol.types import (
     ClientCapabilities,
     ElicitationCompleteNotificationParams,
+    GetPromptResult,
     Implementation,
     ListRootsResult,
     LoggingLevel,
     LoggingMessageNotificationParams,
     ProgressNotificationParams,
+    Prompt,
     RequestMeta,
     RequestParams,
+    Resource,
     Root,
 )
-from . import elicitation, sampling
+from ..types import ResourceResult
+from . import elicitation, sampling, visibility
 from .dependencies import get_context, get_http_request
 from .elicitation import AcceptedElicitation, CancelledElicitation, DeclinedElicitation, require
+from .visibility import Rule
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -36,6 +43,8 @@ if TYPE_CHECKING:
 __all__ = ["Context", "RequestContext", "current_context", "severity"]
 
 _LEVELS: dict[str, int] = {level: number for number, level in enumerate(get_args(LoggingLevel))}
+_VISIBILITY = "headrace.visibility"
+"""Where a session's rules are kept, in its state."""
 _decode_roots = msgspec.json.Decoder(ListRootsResult).decode
 
 
@@ -139,6 +148,19 @@ class Context:
         """The client's answers that came with this request, by key: for functions that return InputRequiredResult."""
         return {key: msgspec.json.decode(raw) for key, raw in self.call.peer.input_responses().items()}
 
+    @property
+    def session(self) -> Peer:
+        """The client, as the call sees it."""
+        return self.call.peer
+
+    def client_extension_settings(self, identifier: str) -> dict[str, Any] | None:
+        """What the client declared for a protocol extension; None if it did not."""
+        extensions = self.call.peer.capabilities.extensions or {}
+        return extensions.get(identifier)
+
+    def client_supports_extension(self, identifier: str) -> bool:
+        return self.client_extension_settings(identifier) is not None
+
     # Notes to the client
 
     async def log(
@@ -157,7 +179,7 @@ class Context:
         if self._finished:
             return
         if peer.log_level is None:
-            if not peer.era.handshake:
+            if not peer.era.handshake or rank < _LEVELS[self.fastmcp.client_log_level]:
                 return
         elif rank < _LEVELS.get(peer.log_level, 0):
             return
@@ -201,6 +223,78 @@ class Context:
     async def notify_resource_updated(self, uri: str) -> None:
         """Tell those who subscribed to the resource that it changed."""
         await self.fastmcp.notify_resource_updated(uri)
+
+    async def send_notification(self, notification: Any) -> None:
+        """Send a notification to this client: a method's name, or an object with `method` and `params`.
+
+        Where lists change (2026-07-28) a client hears only what it listens to: such notices go to all who do.
+        """
+        method: str = notification if isinstance(notification, str) else notification.method
+        params: Any = getattr(notification, "params", None)
+        if hasattr(params, "model_dump"):
+            params = params.model_dump(by_alias=True, exclude_none=True, mode="json")
+        if self.call.era.handshake:
+            await self.call.peer.note(method, params or {})
+        elif method in CHANGES:
+            self.fastmcp.notify(method, None if params is None else params.get("uri"))
+        else:
+            raise ValueError(
+                f"{method} can't be sent to a client of this revision, which listens to: {', '.join(CHANGES)}"
+            )
+
+    # What the server offers
+
+    async def list_resources(self) -> list[Resource]:
+        """The resources as this client sees them."""
+        return [each.to_wire() for each in self.fastmcp.resources.shown(await self.rules())]
+
+    async def list_prompts(self) -> list[Prompt]:
+        """The prompts as this client sees them."""
+        return [each.to_wire() for each in self.fastmcp.prompts.shown(await self.rules())]
+
+    async def read_resource(self, uri: Any) -> ResourceResult:
+        """Read one of the server's resources. Raises NotFoundError, ResourceError."""
+        return await self.fastmcp.read_resource(uri)
+
+    async def get_prompt(self, name: str, arguments: dict[str, Any] | None = None) -> GetPromptResult:
+        """Render one of the server's prompts. Raises NotFoundError, PromptError."""
+        return await self.fastmcp.prompt_result(name, arguments)
+
+    # Which components this session sees
+
+    async def rules(self) -> tuple[Rule, ...]:
+        """The server's rules of visibility, and those of this session behind them."""
+        if not self.call.era.handshake:
+            return self.fastmcp.rules
+        own = await self.call.peer.get_state(_VISIBILITY)
+        return self.fastmcp.rules if own is None else (*self.fastmcp.rules, *msgspec.convert(own, list[Rule]))
+
+    async def enable_components(self, **criteria: Any) -> None:
+        """Show components to this session alone; criteria as for `FastMCP.enable`, and ``match_all=True``.
+
+        Raises UnsupportedByClient where the client has no session (2026-07-28).
+        """
+        await self._see(visibility.rule(True, **criteria))
+
+    async def disable_components(self, **criteria: Any) -> None:
+        """Hide components from this session alone; otherwise as `enable_components`."""
+        await self._see(visibility.rule(False, **criteria))
+
+    async def reset_visibility(self) -> None:
+        """Forget the rules of this session."""
+        await self._see(None)
+
+    async def _see(self, rule: Rule | None) -> None:
+        peer = self.call.peer
+        if not self.call.era.handshake:
+            raise UnsupportedByClient("What a client sees can only be changed for a session, which this client has not")
+        if rule is None:
+            await peer.delete_state(_VISIBILITY)
+        else:
+            own = msgspec.convert(await peer.get_state(_VISIBILITY) or [], list[Rule])
+            await peer.set_state(_VISIBILITY, msgspec.to_builtins(visibility.followed_by(own, rule)))
+        for method in visibility.changes(rule):
+            await peer.note(method, {})
 
     # Questions to the client
 

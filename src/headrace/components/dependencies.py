@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.requests import Request
 
 if TYPE_CHECKING:
+    from ..server.server import FastMCP
     from .context import Context
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "get_context",
     "get_http_headers",
     "get_http_request",
+    "get_server",
     "http_request",
     "set_http_request",
 ]
@@ -59,6 +61,11 @@ def get_context() -> Context:
         return current.get()
     except LookupError:
         raise RuntimeError("No active context found.") from None
+
+
+def get_server() -> FastMCP:
+    """The server that is called. Raises RuntimeError outside of a call."""
+    return get_context().fastmcp
 
 
 @contextmanager

@@ -1,58 +1,111 @@
-"""Names -> components, in the order in which they were registered."""
+"""Names -> components, in the order in which they were registered; a name may stand for several versions."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Generic, Literal, TypeVar
+
+from ..exceptions import NotFoundError
+from .component import Component
+from .versions import VersionSpec, version_key
+from .visibility import Rule, shown
 
 __all__ = ["OnDuplicate", "Registry"]
 
-T = TypeVar("T")
+C = TypeVar("C", bound=Component)
 OnDuplicate = Literal["warn", "error", "replace", "ignore"]
 
 logger = logging.getLogger(__name__)
 
 
-class Registry(Generic[T]):
-    """An ordered table that tells of its changes. Reading it costs a dict lookup."""
+class Registry(Generic[C]):
+    """An ordered table that tells of its changes."""
 
-    def __init__(self, kind: str, on_duplicate: OnDuplicate, changed: Callable[[], None]) -> None:
-        """`kind` is for messages ("tool"); `changed` is called after every change."""
+    def __init__(
+        self, kind: str, on_duplicate: OnDuplicate = "warn", changed: Callable[[], None] | None = None
+    ) -> None:
+        """`kind` is for messages ("tool"); `changed` is called after every change. Raises ValueError."""
+        if on_duplicate not in ("warn", "error", "replace", "ignore"):
+            raise ValueError(f"on_duplicate is warn, error, replace or ignore, not {on_duplicate!r}")
         self.kind = kind
         self.on_duplicate: OnDuplicate = on_duplicate
-        self._changed = changed
-        self._items: dict[str, T] = {}
-        self.get = self._items.get
-        """The component of that name, or None."""
+        self._changed = changed or (lambda: None)
+        self._items: dict[str, tuple[C, ...]] = {}
+        """The versions of each name, highest first; replaced at a change, since other threads may be reading."""
 
-    def add(self, key: str, item: T) -> T:
-        """The component that now has the name. Raises ValueError for a duplicate under the policy "error"."""
-        known = self._items.get(key)
-        if known is not None:
+    def add(self, item: C) -> C:
+        """The component that now has the name.
+
+        Raises ValueError for a duplicate under the policy "error", and where one version has a number and another
+        has none: without a number nobody could ask for it.
+        """
+        key = item.identifier
+        known = self._items.get(key, ())
+        same = next((each for each in known if each.version == item.version), None)
+        if same is None and known and None in (item.version, known[0].version):
+            raise ValueError(
+                f"The {self.kind} {key!r} is already registered {'without' if known[0].version is None else 'with'} "
+                "a version: give all of them a version, or none"
+            )
+        if same is not None:
             if self.on_duplicate == "error":
                 raise ValueError(f"The {self.kind} {key!r} is already registered")
             if self.on_duplicate == "ignore":
-                return known
+                return same
             if self.on_duplicate == "warn":
                 logger.warning("The %s %r is already registered and is replaced", self.kind, key)
-        self._replace({**self._items, key: item})
+            same.unwatch(self._changed)
+        versions = [each for each in known if each is not same] + [item]
+        if len(versions) > 1:
+            versions.sort(key=lambda each: version_key(each.version), reverse=True)
+        item.watch(self._changed)
+        self._items = {**self._items, key: tuple(versions)}
+        self._changed()
         return item
 
-    def remove(self, key: str) -> None:
-        """Raises KeyError for an unknown name."""
+    def remove(self, key: str, version: str | None = None) -> None:
+        """Remove a version, or all. Raises NotFoundError for an unknown name or version."""
+        known = self._items.get(key, ())
+        gone = [each for each in known if version is None or each.version == version]
+        if not gone:
+            raise NotFoundError(f"Unknown {self.kind}: {key}" + (f" {version}" if version else ""))
         items = dict(self._items)
-        del items[key]
-        self._replace(items)
-
-    def _replace(self, items: dict[str, T]) -> None:
-        # A new table: other threads may be reading the old one.
+        items[key] = tuple(each for each in known if each not in gone)
+        if not items[key]:
+            del items[key]
+        for each in gone:
+            each.unwatch(self._changed)
         self._items = items
-        self.get = items.get
         self._changed()
 
-    def __iter__(self) -> Iterator[T]:
-        return iter(self._items.values())
+    def get(self, key: str) -> C | None:
+        """The component of that name, its highest version; None for an unknown name."""
+        versions = self._items.get(key)
+        return versions[0] if versions else None
+
+    def find(self, key: str, rules: Sequence[Rule] = (), version: VersionSpec | None = None) -> C | None:
+        """The highest version of that name that is shown, and that `version` means."""
+        for each in self._items.get(key, ()):
+            if shown(each, rules) and (version is None or version.matches(each.version)):
+                return each
+        return None
+
+    def shown(self, rules: Sequence[Rule] = ()) -> Iterator[C]:
+        """The highest shown version of each name."""
+        for key in self._items:
+            found = self.find(key, rules)
+            if found is not None:
+                yield found
+
+    def versions(self, key: str, rules: Sequence[Rule] = ()) -> list[str]:
+        """The versions of a name that are shown, highest first; empty where it has none."""
+        return [each.version for each in self._items.get(key, ()) if each.version and shown(each, rules)]
+
+    def __iter__(self) -> Iterator[C]:
+        """Every component, every version."""
+        for versions in self._items.values():
+            yield from versions
 
     def __len__(self) -> int:
         return len(self._items)

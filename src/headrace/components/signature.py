@@ -1,16 +1,15 @@
 """A function's signature -> JSON schema and binder; and how the function is called.
 
 The public parameters become a pydantic validator of their own: it takes the raw JSON of the arguments and
-gives keyword arguments. Parameters that the framework fills (a `Context`) are hidden from the schema.
+gives keyword arguments. Parameters that the framework fills (a `Context`, a dependency) are hidden from the schema.
 """
 
 from __future__ import annotations
 
 import functools
 import inspect
-import types
 import typing
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Annotated, Any, cast, get_args, get_origin
 
 import pydantic
@@ -21,10 +20,11 @@ from pydantic.json_schema import JsonSchemaValue
 
 from ..exceptions import InvalidSignature, ValidationError
 from .context import Context
+from .injection import CONTEXT, Dependency, Resolver, dependency_of
 from .json_schema import SchemaWriter, describe_errors
 from .workers import workers
 
-__all__ = ["Function", "function_name", "is_union"]
+__all__ = ["Function", "function_name"]
 
 _NO_ARGUMENTS = b"{}"
 
@@ -36,7 +36,8 @@ class Function:
     """
 
     __slots__ = (
-        "_context",
+        "_contexts",
+        "_dependencies",
         "_inner",
         "_validate_json",
         "_validate_python",
@@ -48,20 +49,32 @@ class Function:
     )
 
     def __init__(
-        self, function: Callable[..., Any], label: str, *, run_in_thread: bool = True, by_name: bool = False
+        self,
+        function: Callable[..., Any],
+        label: str,
+        *,
+        run_in_thread: bool = True,
+        by_name: bool = False,
+        hidden: Collection[str] = (),
+        texts: Mapping[str, str] | None = None,
+        extra: Collection[str] = (),
     ) -> None:
         """`label` names the component in messages ("tool 'add'").
 
-        `by_name`: arguments are checked elsewhere and only handed on, so their types need no schema.
+        `by_name`: arguments are checked elsewhere and only handed on, so their types need no schema. `hidden`:
+        parameters with defaults that nobody may give. `texts`: descriptions of parameters that have none. `extra`:
+        names that ``**kwargs`` takes, as text.
         """
         self.function = function
         self.label = label
         self._inner = function if _is_coroutine_function(function) else _caller(function, run_in_thread)
         self.hints = _hints(function, label)
-        self._context: str | None = None
-        self.parameters = self._public(_signature(function, label), by_name)
+        self._contexts: list[str] = []
+        self._dependencies: dict[str, Dependency] = {}
+        self.parameters = self._public(_signature(function, label), by_name, hidden, extra)
         adapter = self._adapter({} if by_name else self.parameters)
         self.schema: dict[str, Any] = _schema(adapter, label)
+        self._describe(texts or {})
         self._validate_json = adapter.validator.validate_json
         self._validate_python = adapter.validator.validate_python
 
@@ -73,6 +86,11 @@ class Function:
     def returns(self) -> Any:
         """The return annotation, or `inspect.Parameter.empty`."""
         return self.hints.get("return", inspect.Parameter.empty)
+
+    @property
+    def wants_context(self) -> bool:
+        """Whether it can only run in a call."""
+        return bool(self._contexts or self._dependencies)
 
     def bind(self, arguments: Raw, *, strict: bool | None = None) -> dict[str, Any]:
         """Keyword arguments from a JSON object. Raises ValidationError, one line per field."""
@@ -95,28 +113,53 @@ class Function:
 
     def call(self, arguments: dict[str, Any], context: Context) -> Awaitable[Any]:
         """The awaitable that runs the function: in this task, or in a worker thread for a sync one."""
-        if self._context is not None:
-            arguments[self._context] = context
+        for name in self._contexts:
+            arguments[name] = context
+        if self._dependencies:
+            return self._call_with_dependencies(arguments, context)
         return self._inner(**arguments)
 
-    def _public(self, signature: inspect.Signature, by_name: bool) -> dict[str, inspect.Parameter]:
+    async def _call_with_dependencies(self, arguments: dict[str, Any], context: Context) -> Any:
+        async with Resolver(context) as resolver:
+            return await self._inner(**arguments, **await resolver.fill(self._dependencies))
+
+    def _public(
+        self, signature: inspect.Signature, by_name: bool, hidden: Collection[str], extra: Collection[str]
+    ) -> dict[str, inspect.Parameter]:
         public: dict[str, inspect.Parameter] = {}
         for name, parameter in signature.parameters.items():
             annotation = self.hints.get(name, parameter.annotation)
-            if by_name and parameter.kind is parameter.VAR_KEYWORD:
+            if parameter.kind is parameter.VAR_KEYWORD and (by_name or extra):
+                more = (each for each in extra if each not in signature.parameters)
+                public |= {each: inspect.Parameter(each, parameter.KEYWORD_ONLY, annotation=str) for each in more}
                 continue
             if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY):
                 raise InvalidSignature(
                     f"{self.label}: the parameter {parameter} can't be given by name; "
                     "use named parameters instead of *args, **kwargs and positional-only ones"
                 )
-            if _is_context(annotation):
-                if self._context is not None:
-                    raise InvalidSignature(f"{self.label}: only one parameter can be the Context")
-                self._context = name
-                continue
-            public[name] = parameter.replace(annotation=annotation, kind=parameter.KEYWORD_ONLY)
+            dependency = dependency_of(parameter, annotation)
+            if dependency is CONTEXT:
+                self._contexts.append(name)
+            elif dependency is not None:
+                dependency.check()
+                self._dependencies[name] = dependency
+            elif name not in hidden:
+                public[name] = parameter.replace(annotation=annotation, kind=parameter.KEYWORD_ONLY)
+            elif parameter.default is parameter.empty:
+                raise InvalidSignature(f"{self.label}: the hidden parameter {name!r} has no default")
+        unknown = set(hidden) - set(signature.parameters)
+        if unknown:
+            raise InvalidSignature(f"{self.label}: has no parameter {', '.join(sorted(unknown))} to hide")
         return public
+
+    def _describe(self, texts: Mapping[str, str]) -> None:
+        """Texts for parameters that have none: of the annotation (``Annotated[int, "how many"]``), of the docstring."""
+        properties: dict[str, dict[str, Any]] = self.schema["properties"]
+        for name, parameter in self.parameters.items():
+            text = _annotated_text(parameter.annotation) or texts.get(name)
+            if text and name in properties:
+                properties[name].setdefault("description", text)
 
     def _adapter(self, public: dict[str, inspect.Parameter]) -> TypeAdapter[Any]:
         def collect(**arguments: Any) -> dict[str, Any]:
@@ -143,15 +186,10 @@ def function_name(function: Callable[..., Any], what: str) -> str:
     return name
 
 
-def is_union(annotation: Any) -> bool:
-    return get_origin(annotation) in (typing.Union, types.UnionType)
-
-
-def _is_context(annotation: Any) -> bool:
-    """Whether the annotation is Context, alone, annotated or optional."""
-    if get_origin(annotation) is Annotated or is_union(annotation):
-        return any(_is_context(part) for part in get_args(annotation) if part is not type(None))
-    return isinstance(annotation, type) and issubclass(annotation, Context)
+def _annotated_text(annotation: Any) -> str | None:
+    if get_origin(annotation) is not Annotated:
+        return None
+    return next((part for part in get_args(annotation)[1:] if isinstance(part, str)), None)
 
 
 def _is_required(parameter: inspect.Parameter) -> bool:

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from ..types import Message, PromptResult
-from .prompt import Prompt
+from .prompt import FunctionPrompt, Prompt, prompt
 
-__all__ = ["Message", "Prompt", "PromptResult"]
+__all__ = ["FunctionPrompt", "Message", "Prompt", "PromptResult", "prompt"]

@@ -6,14 +6,19 @@ from collections.abc import Set
 
 from .types import SubscriptionFilter
 
-__all__ = ["RESOURCE_UPDATED", "wants"]
+__all__ = ["CHANGES", "PROMPTS_CHANGED", "RESOURCES_CHANGED", "RESOURCE_UPDATED", "TOOLS_CHANGED", "wants"]
 
 RESOURCE_UPDATED = "notifications/resources/updated"
+TOOLS_CHANGED = "notifications/tools/list_changed"
+PROMPTS_CHANGED = "notifications/prompts/list_changed"
+RESOURCES_CHANGED = "notifications/resources/list_changed"
 _FLAGS = {
-    "notifications/tools/list_changed": "tools_list_changed",
-    "notifications/prompts/list_changed": "prompts_list_changed",
-    "notifications/resources/list_changed": "resources_list_changed",
+    TOOLS_CHANGED: "tools_list_changed",
+    PROMPTS_CHANGED: "prompts_list_changed",
+    RESOURCES_CHANGED: "resources_list_changed",
 }
+CHANGES = (*_FLAGS, RESOURCE_UPDATED)
+"""Every notice that a client can listen to."""
 
 
 def wants(granted: SubscriptionFilter, method: str, uri: str | None, uris: Set[str]) -> bool:

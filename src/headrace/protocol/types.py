@@ -282,6 +282,8 @@ class RequestMeta(Wire, kw_only=True):
     log_level: str | None = msgspec.field(default=None, name="io.modelcontextprotocol/logLevel")
     """Not checked here: admission says what is wrong with it."""
     progress_token: ProgressToken | None = None
+    fastmcp: Any = None
+    """No member of the protocol: FastMCP's clients name the version of a component in it."""
 
 
 class Params(Wire, kw_only=True):

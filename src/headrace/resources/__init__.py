@@ -3,7 +3,29 @@
 from __future__ import annotations
 
 from ..types import ResourceContent, ResourceContents, ResourceResult
-from .resource import Resource
-from .template import ResourceTemplate
+from .resource import FunctionResource, Resource
+from .resource_manager import ResourceManager
+from .security import ResourceSecurity
+from .template import FunctionResourceTemplate, ResourceTemplate
+from .types import BinaryResource, DirectoryResource, FileResource, HttpResource, TextResource
 
-__all__ = ["Resource", "ResourceContent", "ResourceContents", "ResourceResult", "ResourceTemplate"]
+# Last: the decorator takes the name of the module, which stays importable as headrace.resources.resource.
+from .decorator import resource  # isort: skip
+
+__all__ = [
+    "BinaryResource",
+    "DirectoryResource",
+    "FileResource",
+    "FunctionResource",
+    "FunctionResourceTemplate",
+    "HttpResource",
+    "Resource",
+    "ResourceContent",
+    "ResourceContents",
+    "ResourceManager",
+    "ResourceResult",
+    "ResourceSecurity",
+    "ResourceTemplate",
+    "TextResource",
+    "resource",
+]

@@ -1,61 +1,51 @@
-"""A resource: a URI and the function that reads it."""
+"""A resource: a URI and what reads it."""
 
 from __future__ import annotations
 
-import base64
+import inspect
 from collections.abc import Callable, Iterable
-from typing import Any, get_args, get_origin
+from typing import Any, ClassVar, cast
 from urllib.parse import urlsplit
 
-from ..components.component import Component, described, struct
-from ..components.content import json_bytes
+from ..components.component import Component, struct
 from ..components.context import Context
+from ..components.dependencies import current, get_context
 from ..components.signature import Function, function_name
+from ..components.visibility import Kind
 from ..exceptions import InvalidSignature
 from ..protocol import types as wire
-from ..protocol.types import (
-    Annotations,
-    EmbeddedResource,
-    Icon,
-    InputRequiredResult,
-    ReadResourceResult,
-    ResourceContents,
-    TextContent,
-)
-from ..types import Audio, File, Image, ResourceContent, ResourceResult
+from ..protocol.types import Annotations, Icon, InputRequiredResult, ReadResourceResult
+from .results import guess_mime_type, read_result
 
-__all__ = ["Resource", "guess_mime_type", "read_result"]
-
-_TEXT, _BYTES, _JSON = "text/plain", "application/octet-stream", "application/json"
+__all__ = ["FunctionResource", "Resource", "caller_context", "check_uri", "described"]
 
 
 class Resource(Component):
-    """One resource. `mime_type` None: as the return annotation says, and each value if it says nothing."""
+    """One resource; a subclass says in `read` what it holds. Without a name it is named by its URI."""
+
+    kind: ClassVar[Kind] = "resource"
 
     def __init__(
         self,
         uri: str,
-        function: Function,
-        name: str,
+        name: str | None = None,
         *,
         mime_type: str | None = None,
         annotations: Annotations | dict[str, Any] | None = None,
         size: int | None = None,
         **component: Any,
     ) -> None:
-        """Raises ValueError for a URI without a scheme."""
-        super().__init__(name, **component)
-        check_uri(uri)
-        self.uri = uri
-        self.function = function
+        """`size` is in bytes. Raises ValueError for a URI without a scheme."""
+        self.uri = str(uri)
+        check_uri(self.uri)
+        super().__init__(name or self.uri, **component)
         self.mime_type = mime_type
         self.annotations = struct(annotations, Annotations)
         self.size = size
 
-    @classmethod
+    @staticmethod
     def from_function(
-        cls,
-        function: Callable[..., Any],
+        fn: Callable[..., Any],
         uri: str,
         name: str | None = None,
         *,
@@ -68,34 +58,37 @@ class Resource(Component):
         size: int | None = None,
         meta: dict[str, Any] | None = None,
         enabled: bool = True,
+        version: str | float | None = None,
         run_in_thread: bool = True,
-    ) -> Resource:
-        """Raises InvalidSignature for a function that needs arguments."""
-        name = name or function_name(function, "resource")
-        wrapped = Function(function, f"resource {uri!r}", run_in_thread=run_in_thread)
-        if wrapped.required:
-            raise InvalidSignature(
-                f"The resource {uri!r} has no {{parameters}} in its URI, but its function needs "
-                f"{', '.join(sorted(wrapped.required))}"
-            )
-        return cls(
+    ) -> FunctionResource:
+        """A resource from a function. Raises InvalidSignature or ValueError for what can't be one."""
+        return FunctionResource(
             uri,
-            wrapped,
-            name,
+            Function(fn, f"resource {str(uri)!r}", run_in_thread=run_in_thread),
+            name or function_name(fn, "resource"),
             mime_type=mime_type,
             annotations=annotations,
             size=size,
             title=title,
-            description=described(function, description),
+            description=described(fn, description),
             icons=icons,
             tags=tags,
             meta=meta,
             enabled=enabled,
+            version=version,
         )
 
-    async def read(self, context: Context) -> ReadResourceResult | InputRequiredResult:
-        value = await self.function.call({}, context)
-        return read_result(value, self.uri, self.mime_type)
+    @property
+    def identifier(self) -> str:
+        return self.uri
+
+    async def read(self) -> Any:
+        """What the resource holds: text, bytes, a ResourceResult, or any value that a function may return."""
+        raise NotImplementedError(f"{type(self).__name__} has to define read()")
+
+    async def answer(self, context: Context) -> ReadResourceResult | InputRequiredResult:
+        """The answer to a client."""
+        return read_result(await self.read(), self.uri, self.mime_type, self.meta)
 
     def to_wire(self) -> wire.Resource:
         """The resource as lists show it."""
@@ -104,12 +97,57 @@ class Resource(Component):
             name=self.name,
             title=self.title,
             description=self.description,
-            mime_type=self.mime_type or guess_mime_type(self.function.returns),
+            mime_type=self.mime_type or self.expected_mime_type(),
             size=self.size,
             annotations=self.annotations,
             icons=self.icons,
             meta=self.listed_meta(),
         )
+
+    to_mcp_resource = to_wire
+
+    def expected_mime_type(self) -> str | None:
+        """The MIME type of what is read, where it is known though nobody said it."""
+        return None
+
+
+class FunctionResource(Resource):
+    """A resource that is a function; `fn` is the function.
+
+    `mime_type` None: as the return annotation says, and each value if it says nothing.
+    """
+
+    def __init__(self, uri: str, function: Function, name: str | None = None, **resource: Any) -> None:
+        """Raises InvalidSignature for a function that needs arguments."""
+        super().__init__(uri, name, **resource)
+        self.function = function
+        self.fn = function.function
+        if function.required:
+            raise InvalidSignature(
+                f"The resource {self.uri!r} has no {{parameters}} in its URI, but its function needs "
+                f"{', '.join(sorted(function.required))}"
+            )
+
+    async def read(self) -> Any:
+        """Call the function yourself. Raises RuntimeError outside of a call, if it needs a context."""
+        return await self._value(caller_context(self.function))
+
+    async def answer(self, context: Context) -> ReadResourceResult | InputRequiredResult:
+        return read_result(await self._value(context), self.uri, self.mime_type, self.meta)
+
+    async def _value(self, context: Context) -> Any:
+        value = await self.function.call({}, context)
+        while isinstance(value, Resource):  # a function may choose one of several resources
+            value = await value.read()
+        return value
+
+    def expected_mime_type(self) -> str | None:
+        return guess_mime_type(self.function.returns)
+
+
+def caller_context(function: Function) -> Context:
+    """The context of the running call. Raises RuntimeError outside of one, if the function needs it."""
+    return get_context() if function.wants_context else cast(Context, current.get(None))
 
 
 def check_uri(uri: str) -> None:
@@ -118,54 +156,8 @@ def check_uri(uri: str) -> None:
         raise ValueError(f"A resource is registered by a URI with a scheme, as in 'data://config', not {uri!r}")
 
 
-def guess_mime_type(annotation: Any) -> str | None:
-    """What a function with this return annotation gives; None where it says nothing certain."""
-    kind = get_origin(annotation) or annotation
-    if kind is str:
-        return _TEXT
-    if kind is bytes:
-        return _BYTES
-    if kind is dict or hasattr(kind, "__pydantic_validator__") or hasattr(kind, "__dataclass_fields__"):
-        return _JSON
-    if kind is list and get_args(annotation) and get_args(annotation)[0] in (dict, int, float, bool):
-        return _JSON
-    return None
-
-
-def read_result(value: Any, uri: str, mime_type: str | None) -> ReadResourceResult | InputRequiredResult:
-    """What a resource function returned as its result."""
-    if isinstance(value, ReadResourceResult | InputRequiredResult):
-        return value
-    meta = None
-    if isinstance(value, ResourceResult):
-        meta, value = value.meta, value.contents
-    parts: list[Any] = [value]
-    if isinstance(value, list | tuple) and any(isinstance(item, _PARTS) for item in value):  # pyright: ignore[reportUnknownVariableType]
-        parts = list(value)  # pyright: ignore[reportUnknownArgumentType]
-    return ReadResourceResult(contents=[_contents(part, uri, mime_type) for part in parts], meta=meta)
-
-
-_PARTS = (ResourceContent, ResourceContents, EmbeddedResource, Image, Audio, File, bytes)
-
-
-def _contents(value: Any, uri: str, mime_type: str | None) -> ResourceContents:
-    meta = None
-    if isinstance(value, ResourceContent):
-        uri, mime_type, meta = value.uri or uri, value.mime_type or mime_type, value.meta
-        value = value.content
-    if isinstance(value, ResourceContents):
-        return value
-    if isinstance(value, EmbeddedResource):
-        return value.resource
-    if isinstance(value, TextContent):
-        value = value.text
-    if isinstance(value, Image | Audio | File):
-        mime_type, value = mime_type or value.mime_type, value.read()
-    if isinstance(value, str):
-        return ResourceContents(uri=uri, mime_type=mime_type or _TEXT, text=value, meta=meta)
-    if isinstance(value, bytes | bytearray):
-        blob = base64.b64encode(value).decode("ascii")
-        return ResourceContents(uri=uri, mime_type=mime_type or _BYTES, blob=blob, meta=meta)
-    if value is None:
-        return ResourceContents(uri=uri, mime_type=mime_type or _TEXT, text="", meta=meta)
-    return ResourceContents(uri=uri, mime_type=mime_type or _JSON, text=json_bytes(value).decode(), meta=meta)
+def described(function: Callable[..., Any], description: str | None) -> str | None:
+    """The given description, else the function's docstring."""
+    if description is not None:
+        return description
+    return inspect.getdoc(function) if getattr(function, "__name__", None) else None

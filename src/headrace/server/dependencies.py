@@ -2,6 +2,32 @@
 
 from __future__ import annotations
 
-from ..components.dependencies import get_access_token, get_context, get_http_headers, get_http_request
+from ..components.dependencies import get_access_token, get_context, get_http_headers, get_http_request, get_server
+from ..components.injection import (
+    CurrentAccessToken,
+    CurrentContext,
+    CurrentFastMCP,
+    CurrentHeaders,
+    CurrentRequest,
+    Dependency,
+    Depends,
+    Progress,
+    TokenClaim,
+)
 
-__all__ = ["get_access_token", "get_context", "get_http_headers", "get_http_request"]
+__all__ = [
+    "CurrentAccessToken",
+    "CurrentContext",
+    "CurrentFastMCP",
+    "CurrentHeaders",
+    "CurrentRequest",
+    "Dependency",
+    "Depends",
+    "Progress",
+    "TokenClaim",
+    "get_access_token",
+    "get_context",
+    "get_http_headers",
+    "get_http_request",
+    "get_server",
+]

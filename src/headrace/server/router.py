@@ -6,18 +6,19 @@ registered changes.
 
 from __future__ import annotations
 
-import base64
 import inspect
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import msgspec
 from msgspec.structs import replace
 
-from ..call import Answer, Call, Encoded
+from ..call import Answer, Call
 from ..components.context import Context, severity
 from ..components.dependencies import current
+from ..components.versions import VersionSpec
 from ..exceptions import (
     FastMCPError,
     InvalidParams,
@@ -30,8 +31,6 @@ from ..exceptions import (
     UnsupportedByClient,
     ValidationError,
 )
-from ..protocol.downgrade import fit_result
-from ..protocol.jsonrpc import encode
 from ..protocol.methods import METHODS
 from ..protocol.types import (
     CallToolResult,
@@ -47,7 +46,6 @@ from ..protocol.types import (
     ListToolsResult,
     PromptReference,
     ReadResourceResult,
-    Result,
     ServerCapabilities,
     SetLevelRequestParams,
     SubscriptionFilter,
@@ -55,6 +53,8 @@ from ..protocol.types import (
     TextContent,
 )
 from ..protocol.versions import ERAS, MODERN_VERSIONS, Era
+from .extensions import CallNext, ServerExtension, answer_extension
+from .lists import Lists
 
 if TYPE_CHECKING:
     from .server import FastMCP
@@ -85,7 +85,8 @@ class Router:
 
     def __init__(self, server: FastMCP) -> None:
         self._server = server
-        self._lists: dict[tuple[str, Era, str | None], Encoded] = {}
+        self._lists = Lists(server)
+        self._interceptors: list[ServerExtension] = []
         methods: dict[str, Method] = {
             "initialize": self._initialize,
             "server/discover": self._discover,
@@ -110,12 +111,12 @@ class Router:
 
     def forget(self) -> None:
         """Something registered changed: lists are made anew."""
-        self._lists = {}
+        self._lists.forget()
+        # The last is wrapped around the others, and is the first that was added.
+        self._interceptors = [each for each in reversed(self._server.extensions) if each.intercepts]
 
     async def __call__(self, call: Call) -> Answer:
-        method = self._methods[call.era].get(call.method)
-        if method is None:
-            raise MethodNotFound(f"Method not found: {call.method}")
+        method = self._methods[call.era].get(call.method) or self._extension(call)
         if not self._server.lifespan_running:
             raise McpError(
                 f"The lifespan of {self._server.name!r} is not running: the app around this one has to pass it on, "
@@ -128,6 +129,14 @@ class Router:
         finally:
             context.finish()
             current.reset(token)
+
+    def _extension(self, call: Call) -> Method:
+        """Raises MethodNotFound for a method that neither the revision nor an extension has."""
+        binding = self._server.extension_methods.get(call.method)
+        versions = None if binding is None else binding.protocol_versions
+        if binding is None or (versions is not None and call.era.version not in versions):
+            raise MethodNotFound(f"Method not found: {call.method}")
+        return partial(answer_extension, binding)
 
     # Who we are
 
@@ -149,7 +158,7 @@ class Router:
                 cache_scope=self._server.cache_scope,
             )
 
-        return self._kept(call, None, make)
+        return self._lists.kept(call, None, make)
 
     async def _ping(self, call: Call, context: Context) -> Answer:
         return EmptyResult()
@@ -161,63 +170,34 @@ class Router:
             prompts={"listChanged": True},
             logging={},
             completions={} if self._server.completer is not None else None,
+            experimental=self._server.experimental_capabilities,
+            extensions={each.identifier: each.settings() for each in self._server.extensions} or None,
         )
 
     # Lists
 
     async def _list_tools(self, call: Call, context: Context) -> Answer:
-        return self._listed(call, self._server.tools, ListToolsResult, "tools")
+        return await self._lists.page(call, context, self._server.tools, ListToolsResult, "tools")
 
     async def _list_resources(self, call: Call, context: Context) -> Answer:
-        return self._listed(call, self._server.resources, ListResourcesResult, "resources")
+        return await self._lists.page(call, context, self._server.resources, ListResourcesResult, "resources")
 
     async def _list_templates(self, call: Call, context: Context) -> Answer:
-        return self._listed(
-            call,
-            self._server.templates,
-            ListResourceTemplatesResult,
-            "resource_templates",
+        return await self._lists.page(
+            call, context, self._server.templates, ListResourceTemplatesResult, "resource_templates"
         )
 
     async def _list_prompts(self, call: Call, context: Context) -> Answer:
-        return self._listed(call, self._server.prompts, ListPromptsResult, "prompts")
-
-    def _listed(self, call: Call, registry: Iterable[Any], result: Callable[..., Result], member: str) -> Encoded:
-        """One page, in the order of registration. Raises InvalidParams for a cursor that is none of ours."""
-        cursor = call.params.cursor
-
-        def make() -> Result:
-            items = [item for item in registry if item.enabled]
-            size = self._server.list_page_size or len(items)
-            start = _offset(cursor, size, len(items))
-            end = start + size
-            page: dict[str, Any] = {member: [item.to_wire() for item in items[start:end]]}
-            return result(
-                **page,
-                next_cursor=_cursor(end) if end < len(items) else None,
-                ttl_ms=self._server.cache_ttl_ms,
-                cache_scope=self._server.cache_scope,
-            )
-
-        return self._kept(call, cursor, make)
-
-    def _kept(self, call: Call, cursor: str | None, make: Callable[[], Result]) -> Encoded:
-        # Only cursors of ours get this far without an error, so that no client can fill the table.
-        key = (call.method, call.era, cursor)
-        lists = self._lists
-        encoded = lists.get(key)
-        if encoded is None:
-            # Into the table it was looked up in: one that was made before a change is forgotten with it.
-            encoded = lists[key] = Encoded(encode(fit_result(make(), call.era)))
-        return encoded
+        return await self._lists.page(call, context, self._server.prompts, ListPromptsResult, "prompts")
 
     # Tools
 
     async def _call_tool(self, call: Call, context: Context) -> Answer:
         params = call.params
-        tool = self._server.tools.get(_named(params.name, "name"))
-        if tool is None or not tool.enabled:
-            raise NotFoundError(f"Unknown tool: {params.name}")
+        name = _named(params.name, "name")
+        tool = self._server.tools.find(name, await context.rules(), _version(call))
+        if tool is None:
+            raise NotFoundError(f"Unknown tool: {name!r}")
         try:
             arguments = tool.bind(params.arguments)
         except ValidationError as error:
@@ -227,7 +207,12 @@ class Router:
         except Exception as error:  # a validator of the user's own
             return self._tool_error(tool.name, error)
         try:
-            return await tool.call(arguments, context)
+            if not self._interceptors:
+                return await tool.call(arguments, context)
+            run: CallNext = partial(tool.call, arguments, context)
+            for extension in self._interceptors:
+                run = partial(extension.intercept_tool_call, params, context, run)
+            return await run()
         except Exception as error:
             return self._tool_error(tool.name, error)
 
@@ -249,25 +234,12 @@ class Router:
 
     async def _read_resource(self, call: Call, context: Context) -> Answer:
         uri = _named(call.params.uri, "uri")
-        result = await self._translated(self._read(uri, context), ResourceError, f"Error reading resource {uri!r}")
+        answer = self._server.resource_manager.answer(uri, context, await context.rules(), _version(call))
+        result = await self._translated(answer, ResourceError, f"Error reading resource {uri!r}")
         if isinstance(result, ReadResourceResult) and result.ttl_ms is None:
             scope = self._server.cache_scope if call.principal is None else "private"
             return replace(result, ttl_ms=self._server.cache_ttl_ms, cache_scope=scope)
         return result
-
-    async def _read(self, uri: str, context: Context) -> Result:
-        resource = self._server.resources.get(uri)
-        if resource is not None and resource.enabled:
-            return await resource.read(context)
-        for template in self._server.templates:
-            values = template.match(uri) if template.enabled else None
-            if values is not None:
-                try:
-                    arguments = template.bind(values)
-                except ValidationError as error:
-                    raise InvalidParams(str(error)) from None
-                return await template.read(uri, arguments, context)
-        raise NotFoundError(f"Resource not found: {uri}", uri=uri)
 
     async def _subscribe(self, call: Call, context: Context) -> Answer:
         await call.peer.subscribe(_named(call.params.uri, "uri"), True)
@@ -281,15 +253,15 @@ class Router:
 
     async def _get_prompt(self, call: Call, context: Context) -> Answer:
         name = _named(call.params.name, "name")
-        prompt = self._server.prompts.get(name)
-        if prompt is None or not prompt.enabled:
-            raise NotFoundError(f"Unknown prompt: {name}")
+        prompt = self._server.prompts.find(name, await context.rules(), _version(call))
+        if prompt is None:
+            raise NotFoundError(f"Unknown prompt: {name!r}")
         try:
             arguments = prompt.bind(call.params.arguments)
         except ValidationError as error:
             raise InvalidParams(str(error)) from None
         return await self._translated(
-            prompt.render(arguments, context), PromptError, f"Error rendering prompt {name!r}"
+            prompt.answer(arguments, context), PromptError, f"Error rendering prompt {name!r}"
         )
 
     async def _translated(self, answer: Awaitable[T], kind: type[FastMCPError], what: str) -> T:
@@ -335,6 +307,13 @@ class Router:
         )
 
 
+def _version(call: Call) -> VersionSpec | None:
+    """The version of a component that the client asks for, as FastMCP's clients do: in ``_meta``."""
+    own: Any = None if call.params.meta is None else call.params.meta.fastmcp
+    version = cast("dict[str, Any]", own).get("version") if isinstance(own, dict) else None
+    return VersionSpec(eq=version) if isinstance(version, str) else None
+
+
 def _named(value: str | None, member: str) -> str:
     if value is None:
         raise InvalidParams(f"Invalid params: {member} is missing")
@@ -362,23 +341,6 @@ def _inside(error: BaseException, kinds: tuple[type[E], ...]) -> E | None:
             if found is not None:
                 return found
     return None
-
-
-def _cursor(offset: int) -> str:
-    return base64.urlsafe_b64encode(b"o%d" % offset).decode("ascii")
-
-
-def _offset(cursor: str | None, size: int, count: int) -> int:
-    """Where a page begins. Raises InvalidParams for a cursor that this list would not give."""
-    if cursor is None:
-        return 0
-    try:
-        offset = int(base64.urlsafe_b64decode(cursor)[1:])
-    except ValueError:
-        offset = -1
-    if 0 < offset < count and offset % size == 0 and _cursor(offset) == cursor:
-        return offset
-    raise InvalidParams(f"Invalid cursor: {cursor}")
 
 
 def _completion(value: Any) -> Completion:

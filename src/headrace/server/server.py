@@ -6,30 +6,38 @@ nothing else of it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Set
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed_version
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast, overload
 
 from ..call import Answer, Call
-from ..components.component import icon_list
+from ..components.component import Component, icon_list
 from ..components.registry import OnDuplicate, Registry
-from ..components.signature import Function
-from ..components.uri_template import UriTemplate
+from ..components.standalone import decorated, pending
+from ..components.versions import VersionSpec
+from ..components.visibility import Kind, Rule, changes, followed_by, rule, shown
 from ..exceptions import NotFoundError
 from ..prompts.prompt import Prompt
+from ..prompts.prompt_manager import PromptManager
 from ..protocol.jsonrpc import encode
-from ..protocol.subscriptions import RESOURCE_UPDATED
-from ..protocol.types import CacheScope, Icon, Implementation
+from ..protocol.subscriptions import PROMPTS_CHANGED, RESOURCE_UPDATED, RESOURCES_CHANGED, TOOLS_CHANGED
+from ..protocol.types import LOG_LEVELS, CacheScope, GetPromptResult, Icon, Implementation, LoggingLevel
 from ..protocol.versions import Era
 from ..resources.resource import Resource
+from ..resources.resource_manager import ResourceManager
+from ..resources.security import DEFAULT_RESOURCE_SECURITY, ResourceSecurity
 from ..resources.template import ResourceTemplate
 from ..settings import Settings
 from ..tools.tool import Tool
+from ..tools.tool_manager import ToolManager
+from ..types import PromptResult, ResourceResult, ToolResult
+from . import direct
+from .extensions import MethodBinding, ServerExtension, check_bindings
 from .lifespan import Lifespan, SharedLifespan
 from .router import Router
 
@@ -39,6 +47,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CustomRoute", "FastMCP"]
 
+C = TypeVar("C", bound=Component)
 F = TypeVar("F", bound=Callable[..., Any])
 Notice = Callable[[str, str | None], None]
 
@@ -67,55 +76,82 @@ class FastMCP:
 
     def __init__(
         self,
-        name: str = "Headrace",
+        name: str | None = None,
         instructions: str | None = None,
         *,
-        version: str | None = None,
+        version: str | float | None = None,
         website_url: str | None = None,
         icons: Iterable[Icon | dict[str, Any]] | None = None,
         lifespan: Lifespan | None = None,
         auth: AuthProvider | None = None,
         mask_error_details: bool | None = None,
         list_page_size: int | None = None,
-        strict_input_validation: bool = False,
+        strict_input_validation: bool | None = None,
         on_duplicate: OnDuplicate = "warn",
+        on_duplicate_tools: OnDuplicate | None = None,
+        on_duplicate_resources: OnDuplicate | None = None,
+        on_duplicate_prompts: OnDuplicate | None = None,
         tools: Iterable[Tool | Callable[..., Any]] | None = None,
+        include_tags: Collection[str] | None = None,
+        exclude_tags: Collection[str] | None = None,
         cache_ttl: float = 0,
         cache_scope: CacheScope = "public",
+        client_log_level: LoggingLevel = "debug",
+        dereference_schemas: bool = True,
+        resource_security: ResourceSecurity | None = DEFAULT_RESOURCE_SECURITY,
+        experimental_capabilities: dict[str, dict[str, Any]] | None = None,
     ) -> None:
-        """`cache_ttl` in seconds: how long clients may keep lists and resources (2026-07-28).
+        """What clients see: name, instructions, version, website, icons.
 
-        `mask_error_details` None: as the settings say, once an app is made. `list_page_size` None: one page.
+        `cache_ttl` in seconds: how long clients may keep lists and resources (2026-07-28). `mask_error_details` None:
+        as the settings say, once an app is made. `list_page_size` None: one page. `client_log_level`: the lowest
+        level of log notes for clients that named none (handshake era). `dereference_schemas`: lists show schemas
+        without ``$ref``. `include_tags` and `exclude_tags` are rules of visibility, as `enable` and `disable` make.
+
+        Raises ValueError for an option that is out of its range.
         """
         if list_page_size is not None and list_page_size < 1:
             raise ValueError(f"list_page_size is at least 1, not {list_page_size}")
-        if on_duplicate not in ("warn", "error", "replace", "ignore"):
-            raise ValueError(f"on_duplicate is warn, error, replace or ignore, not {on_duplicate!r}")
-        self.name = name
+        if client_log_level not in LOG_LEVELS:
+            raise ValueError(f"client_log_level is one of {', '.join(LOG_LEVELS)}, not {client_log_level!r}")
+        self.name = name or "Headrace"
         self.instructions = instructions
-        self.version = version or _package_version()
+        self.version = _package_version() if version is None else str(version)
         self.info = Implementation(
-            name=name, version=self.version, website_url=website_url, icons=icon_list(icons) or None
+            name=self.name, version=self.version, website_url=website_url, icons=icon_list(icons) or None
         )
         self.auth = auth
         self.mask_error_details = mask_error_details
         self.list_page_size = list_page_size
-        self.strict_input_validation = strict_input_validation
+        self.strict_input_validation = bool(strict_input_validation)
         self.cache_ttl_ms = round(cache_ttl * 1000)
         self.cache_scope: CacheScope = cache_scope
-        self.tools: Registry[Tool] = self._registry("tool", "tools", on_duplicate)
-        self.resources: Registry[Resource] = self._registry("resource", "resources", on_duplicate)
-        self.templates: Registry[ResourceTemplate] = self._registry("template", "resources", on_duplicate)
-        self.prompts: Registry[Prompt] = self._registry("prompt", "prompts", on_duplicate)
+        self.client_log_level = client_log_level
+        self.dereference_schemas = dereference_schemas
+        self.experimental_capabilities = experimental_capabilities
+        self.rules: tuple[Rule, ...] = ()
+        """Which components are shown; a tuple that is replaced when a rule is added."""
+        self.extensions: list[ServerExtension] = []
+        self.extension_methods: dict[str, MethodBinding] = {}
         self.completer: Callable[..., Any] | None = None
         self.custom_routes: list[CustomRoute] = []
-        self.extension_methods: Set[str] = frozenset()
         self._listeners: dict[object, Notice] = {}
         self._lifespan = SharedLifespan(lifespan, self)
         self._stamp = encode(self.info)
         self._router = Router(self)
+        self.tools = ToolManager(on_duplicate_tools or on_duplicate, self._changed(TOOLS_CHANGED))
+        self.resource_manager = ResourceManager(
+            on_duplicate_resources or on_duplicate, security=resource_security, changed=self._changed(RESOURCES_CHANGED)
+        )
+        self.resources = self.resource_manager.resources
+        self.templates = self.resource_manager.templates
+        self.prompts = PromptManager(on_duplicate_prompts or on_duplicate, self._changed(PROMPTS_CHANGED))
         for tool in tools or ():
             self.add_tool(tool)
+        if include_tags is not None:
+            self.enable(tags=include_tags, only=True)
+        if exclude_tags is not None:
+            self.disable(tags=exclude_tags)
 
     def __repr__(self) -> str:
         return f"FastMCP({self.name!r})"
@@ -147,18 +183,40 @@ class FastMCP:
 
     async def notify_resource_updated(self, uri: str) -> None:
         """Tell those who subscribed to the resource that it changed."""
-        self._notify(RESOURCE_UPDATED, str(uri))
+        self.notify(RESOURCE_UPDATED, str(uri))
 
-    def _notify(self, method: str, uri: str | None = None) -> None:
+    def notify(self, method: str, uri: str | None = None) -> None:
+        """Tell of a change to every client that listens for it."""
         for notice in list(self._listeners.values()):
             notice(method, uri)
 
-    def _registry(self, kind: str, listed: str, on_duplicate: OnDuplicate) -> Registry[Any]:
+    def _changed(self, *methods: str) -> Callable[[], None]:
         def changed() -> None:
             self._router.forget()
-            self._notify(f"notifications/{listed}/list_changed")
+            for method in methods:
+                self.notify(method)
 
-        return Registry(kind, on_duplicate, changed)
+        return changed
+
+    # Which components are shown
+
+    def enable(self, *, only: bool = False, **criteria: Any) -> Self:
+        """Show the components that meet all criteria; with `only`, no others.
+
+        Criteria: `names` (or URIs), `keys`, `tags`, `components` (kinds) as sets, `version`. A later rule wins.
+        """
+        if only:
+            self._add_rule(rule(False, match_all=True))
+        return self._add_rule(rule(True, **criteria))
+
+    def disable(self, **criteria: Any) -> Self:
+        """Hide the components that meet all criteria: they are neither listed nor can they be used."""
+        return self._add_rule(rule(False, **criteria))
+
+    def _add_rule(self, rule: Rule) -> Self:
+        self.rules = followed_by(self.rules, rule)
+        self._changed(*changes(rule))()
+        return self
 
     # Lifespan
 
@@ -185,17 +243,52 @@ class FastMCP:
         """Enter the user's lifespan; once, however many apps are inside."""
         return self._lifespan.enter()
 
-    # Tools
+    # Registration
 
     def add_tool(self, tool: Tool | Callable[..., Any]) -> Tool:
         """Register a tool, or a function as one. Raises ValueError, InvalidSignature."""
         if not isinstance(tool, Tool):
-            tool = Tool.from_function(tool, strict=self.strict_input_validation)
-        return self.tools.add(tool.name, tool)
+            tool = cast("Tool | None", _pending(tool, "tool")) or self._tool(tool)
+        return self.tools.add(tool)
 
-    def remove_tool(self, name: str) -> None:
-        """Raises NotFoundError for an unknown tool."""
-        _remove(self.tools, name, "tool")
+    def _tool(self, function: Callable[..., Any], **options: Any) -> Tool:
+        options.setdefault("strict", self.strict_input_validation)
+        return Tool.from_function(function, **options)
+
+    def add_resource(self, resource: Resource | Callable[..., Any]) -> Resource | ResourceTemplate:
+        """Register a resource, or a function that ``@resource`` marked. Raises ValueError, TypeError."""
+        found = resource if isinstance(resource, Resource) else _pending(resource, "resource", "template")
+        if isinstance(found, ResourceTemplate):
+            return self.templates.add(found)
+        if found is None:
+            raise TypeError(f"No resource: {resource!r}; a function needs a URI, as in @resource('data://config')")
+        return self.resources.add(found)
+
+    def add_template(self, template: ResourceTemplate) -> ResourceTemplate:
+        return self.templates.add(template)
+
+    def add_prompt(self, prompt: Prompt | Callable[..., Any]) -> Prompt:
+        """Register a prompt, or a function as one. Raises ValueError, InvalidSignature."""
+        if not isinstance(prompt, Prompt):
+            prompt = cast("Prompt | None", _pending(prompt, "prompt")) or Prompt.from_function(prompt)
+        return self.prompts.add(prompt)
+
+    def remove_tool(self, name: str, version: str | None = None) -> None:
+        """Remove a version of a tool, or all. Raises NotFoundError for an unknown tool."""
+        self.tools.remove(name, version)
+
+    def remove_resource(self, uri: str, version: str | None = None) -> None:
+        """Remove a resource or a template. Raises NotFoundError for an unknown one."""
+        (self.templates if uri in self.templates else self.resources).remove(uri, version)
+
+    def remove_prompt(self, name: str, version: str | None = None) -> None:
+        """Raises NotFoundError for an unknown prompt."""
+        self.prompts.remove(name, version)
+
+    @property
+    def local_provider(self) -> Self:
+        """What is registered here is here: `remove_tool` and its like, where FastMCP's users look for them."""
+        return self
 
     @overload
     def tool(self, name_or_fn: F, /) -> F: ...
@@ -206,32 +299,17 @@ class FastMCP:
     def tool(self, name_or_fn: Any = None, /, **options: Any) -> Any:
         """Register the function as a tool: ``@mcp.tool``, ``@mcp.tool("name")``, ``@mcp.tool(title=..., ...)``.
 
-        `options` are those of `Tool.from_function`.
+        `options` are those of `FunctionTool.from_function`.
         """
 
-        def register(function: F, name: str | None = None) -> F:
-            given: dict[str, Any] = {"strict": self.strict_input_validation, **options}
-            if name is not None:
-                given["name"] = name
-            self.add_tool(Tool.from_function(function, **given))
+        def register(function: F, **given: Any) -> F:
+            self.tools.add(self._tool(function, **given))
             return function
 
-        return _decorated(name_or_fn, options, register)
+        return decorated(name_or_fn, options, register)
 
-    # Resources
-
-    def add_resource(self, resource: Resource) -> Resource:
-        return self.resources.add(resource.uri, resource)
-
-    def add_template(self, template: ResourceTemplate) -> ResourceTemplate:
-        return self.templates.add(template.uri_template, template)
-
-    def remove_resource(self, uri: str) -> None:
-        """Remove a resource or a template. Raises NotFoundError for an unknown one."""
-        _remove(self.templates if uri in self.templates else self.resources, uri, "resource")
-
-    def resource(self, uri: str, /, *, name: str | None = None, **options: Any) -> Callable[[F], F]:
-        """Register the function as a resource; as a template if the URI or the function has parameters.
+    def resource(self, uri: str, *, name: str | None = None, **options: Any) -> Callable[[F], F]:
+        """Register the function as a resource; as a template if the URI has parameters.
 
         `options` are those of `Resource.from_function` and `ResourceTemplate.from_function`.
         """
@@ -239,25 +317,10 @@ class FastMCP:
             raise TypeError('@mcp.resource needs a URI: @mcp.resource("data://config")')
 
         def register(function: F) -> F:
-            if UriTemplate(uri).names or Function(function, f"resource {uri!r}").required:
-                self.add_template(ResourceTemplate.from_function(function, uri, name, **options))
-            else:
-                self.add_resource(Resource.from_function(function, uri, name, **options))
+            self.resource_manager.add_resource_or_template_from_fn(function, uri, name, **options)
             return function
 
         return register
-
-    # Prompts and completion
-
-    def add_prompt(self, prompt: Prompt | Callable[..., Any]) -> Prompt:
-        """Register a prompt, or a function as one. Raises ValueError, InvalidSignature."""
-        if not isinstance(prompt, Prompt):
-            prompt = Prompt.from_function(prompt)
-        return self.prompts.add(prompt.name, prompt)
-
-    def remove_prompt(self, name: str) -> None:
-        """Raises NotFoundError for an unknown prompt."""
-        _remove(self.prompts, name, "prompt")
 
     @overload
     def prompt(self, name_or_fn: F, /) -> F: ...
@@ -266,16 +329,13 @@ class FastMCP:
     def prompt(self, name_or_fn: str | None = None, /, **options: Any) -> Callable[[F], F]: ...
 
     def prompt(self, name_or_fn: Any = None, /, **options: Any) -> Any:
-        """Register the function as a prompt. `options` are those of `Prompt.from_function`."""
+        """Register the function as a prompt. `options` are those of `FunctionPrompt.from_function`."""
 
-        def register(function: F, name: str | None = None) -> F:
-            given = dict(options)
-            if name is not None:
-                given["name"] = name
+        def register(function: F, **given: Any) -> F:
             self.add_prompt(Prompt.from_function(function, **given))
             return function
 
-        return _decorated(name_or_fn, options, register)
+        return decorated(name_or_fn, options, register)
 
     @overload
     def completion(self, function: F) -> F: ...
@@ -292,6 +352,96 @@ class FastMCP:
             return function
 
         return register if function is None else register(function)
+
+    def add_completion_handler(self, function: Callable[..., Any]) -> None:
+        """`completion`, as a call."""
+        self.completion(function)
+
+    def add_extension(self, extension: ServerExtension) -> None:
+        """Advertise and serve a protocol extension. Raises ValueError for one whose name or methods are taken,
+        RuntimeError while the server runs: the extension's lifespan would never be entered."""
+        if not extension.identifier:
+            raise ValueError(f"{type(extension).__name__} has no identifier, as in identifier = 'com.example/name'")
+        if any(each.identifier == extension.identifier for each in self.extensions):
+            raise ValueError(f"The extension {extension.identifier} is already there")
+        bindings = check_bindings(extension, self.extension_methods)
+        self._lifespan.also(extension.lifespan)
+        extension.server = self
+        self.extensions.append(extension)
+        self.extension_methods.update(bindings)
+        self._router.forget()
+
+    # Calls without a client, and what there is
+
+    async def call_tool(
+        self, name: str, arguments: Mapping[str, Any] | None = None, *, version: str | None = None
+    ) -> ToolResult:
+        """Raises ToolError for a tool that failed, NotFoundError."""
+        return await direct.call_tool(self, name, arguments, version)
+
+    async def read_resource(self, uri: Any, *, version: str | None = None) -> ResourceResult:
+        """Raises NotFoundError, ResourceError."""
+        return await direct.read_resource(self, str(uri), version)
+
+    async def render_prompt(
+        self, name: str, arguments: Mapping[str, Any] | None = None, *, version: str | None = None
+    ) -> PromptResult:
+        """Raises NotFoundError, PromptError."""
+        return await direct.render_prompt(self, name, arguments, version)
+
+    async def prompt_result(self, name: str, arguments: Mapping[str, Any] | None = None) -> GetPromptResult:
+        """`render_prompt`, as it goes over the wire."""
+        return await direct.get_prompt(self, name, arguments, None)
+
+    async def list_tools(self) -> list[Tool]:
+        """The tools that are shown, in every version."""
+        return self._all(self.tools)
+
+    async def list_resources(self) -> list[Resource]:
+        return self._all(self.resources)
+
+    async def list_resource_templates(self) -> list[ResourceTemplate]:
+        return self._all(self.templates)
+
+    async def list_prompts(self) -> list[Prompt]:
+        return self._all(self.prompts)
+
+    async def get_tool(self, name: str, version: VersionSpec | str | None = None) -> Tool:
+        """Raises NotFoundError for an unknown or hidden tool."""
+        return self._one(self.tools, name, version)
+
+    async def get_resource(self, uri: str, version: VersionSpec | str | None = None) -> Resource:
+        return self._one(self.resources, uri, version)
+
+    async def get_resource_template(self, uri: str, version: VersionSpec | str | None = None) -> ResourceTemplate:
+        return self._one(self.templates, uri, version)
+
+    async def get_prompt(self, name: str, version: VersionSpec | str | None = None) -> Prompt:
+        return self._one(self.prompts, name, version)
+
+    async def get_tools(self) -> dict[str, Tool]:
+        """The tools that are shown, by name."""
+        return {each.name: each for each in self.tools.shown(self.rules)}
+
+    async def get_resources(self) -> dict[str, Resource]:
+        return {each.uri: each for each in self.resources.shown(self.rules)}
+
+    async def get_resource_templates(self) -> dict[str, ResourceTemplate]:
+        return {each.uri_template: each for each in self.templates.shown(self.rules)}
+
+    async def get_prompts(self) -> dict[str, Prompt]:
+        return {each.name: each for each in self.prompts.shown(self.rules)}
+
+    def _all(self, registry: Registry[C]) -> list[C]:
+        return [each for each in registry if shown(each, self.rules)]
+
+    def _one(self, registry: Registry[C], key: str, version: VersionSpec | str | None) -> C:
+        if isinstance(version, str):
+            version = VersionSpec(eq=version)
+        found = registry.find(key, self.rules, version)
+        if found is None:
+            raise NotFoundError(f"Unknown {registry.kind}: {key!r}" + (f" {version}" if version else ""))
+        return found
 
     # HTTP beside MCP
 
@@ -358,6 +508,12 @@ class FastMCP:
 
         await run_http_async(self, **options)
 
+    async def run_stdio_async(self, **options: Any) -> None:
+        """Serve over stdin and stdout; options as in `server.run.run_stdio_async`."""
+        from .run import run_stdio_async
+
+        await run_stdio_async(self, **options)
+
 
 @cache
 def _package_version() -> str:
@@ -367,21 +523,7 @@ def _package_version() -> str:
         return "0+unknown"
 
 
-def _remove(registry: Registry[Any], key: str, kind: str) -> None:
-    try:
-        registry.remove(key)
-    except KeyError:
-        raise NotFoundError(f"Unknown {kind}: {key}") from None
-
-
-def _decorated(name_or_fn: Any, options: dict[str, Any], register: Callable[..., Any]) -> Any:
-    """The three ways to write a decorator: bare, with a name, with options."""
-    if name_or_fn is None:
-        return register
-    if isinstance(name_or_fn, str):
-        if "name" in options:
-            raise TypeError("The name is given twice")
-        return partial(register, name=name_or_fn)
-    if callable(name_or_fn) or isinstance(name_or_fn, staticmethod):
-        return register(cast(Any, name_or_fn))
-    raise TypeError(f"A decorator takes a function or a name, not {name_or_fn!r}")
+def _pending(function: Callable[..., Any], *kinds: Kind) -> Any:
+    """What a standalone decorator made of the function, if that is of these kinds."""
+    found = pending(function)
+    return found.make(function) if found is not None and found.kind in kinds else None

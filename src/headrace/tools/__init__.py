@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from ..types import ToolResult
-from .tool import Tool
+from .tool import FunctionTool, Tool, tool
 
-__all__ = ["Tool", "ToolResult"]
+__all__ = ["FunctionTool", "Tool", "ToolResult", "tool"]

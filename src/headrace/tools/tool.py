@@ -3,57 +3,67 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from types import EllipsisType
-from typing import Any
+from typing import Any, ClassVar, TypeVar, cast, overload
 
 from msgspec import Raw
 
-from ..components.component import Component, described, struct
-from ..components.content import Output, tool_result
+from ..components.component import Component, struct
+from ..components.content import Output, explicit, json_bytes, tool_result
 from ..components.context import Context
+from ..components.dependencies import current, get_context
+from ..components.docstrings import documented
 from ..components.json_schema import JsonSchema
 from ..components.signature import Function, function_name
+from ..components.standalone import Pending, decorated, mark
+from ..components.visibility import Kind
 from ..exceptions import ToolError, ValidationError
 from ..protocol import types as wire
 from ..protocol.mirrored import mirrored_arguments
 from ..protocol.types import CallToolResult, Icon, InputRequiredResult, ToolAnnotations
 from ..types import ToolResult
 
-__all__ = ["Tool", "ToolResult"]
+__all__ = ["FunctionTool", "Tool", "ToolResult", "tool"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_ANYTHING: dict[str, Any] = {"type": "object", "properties": {}}
 
 
 class Tool(Component):
-    """One tool. `run` = `bind` (arguments) + `call`; the router keeps them apart to tell whose fault an error is."""
+    """One tool; a subclass says in `run` what it does, and in `parameters` what it takes (a JSON schema).
+
+    The router takes two steps, to tell whose fault an error is: `bind` (arguments), then `call`.
+    """
+
+    kind: ClassVar[Kind] = "tool"
 
     def __init__(
         self,
         name: str,
-        function: Function,
         *,
-        input_schema: dict[str, Any] | None = None,
+        parameters: dict[str, Any] | None = None,
         output: Output | None = None,
+        output_schema: dict[str, Any] | None = None,
         annotations: ToolAnnotations | dict[str, Any] | None = None,
         timeout: float | None = None,
-        strict: bool | None = None,
         **component: Any,
     ) -> None:
-        """`input_schema` replaces the one of the function's signature; `timeout` is in seconds."""
+        """`timeout` is in seconds. Raises ValueError for a schema that is none."""
         super().__init__(name, **component)
-        self.function = function
         self.annotations = struct(annotations, ToolAnnotations)
         self.timeout = timeout
-        self.strict = strict
-        self.input_schema = function.schema if input_schema is None else input_schema
-        self.mirrored = mirrored_arguments(self.input_schema, name)
-        self._checked = None if input_schema is None else JsonSchema(input_schema, f"Tool {name!r}, input_schema")
-        self._output = output
-        self._what = f"Invalid arguments for tool {name!r}"
+        self.parameters = _ANYTHING if parameters is None else parameters
+        self.mirrored = mirrored_arguments(self.parameters, name)
+        self.output = Output.from_schema(output_schema, f"Tool {name!r}, output_schema") if output_schema else output
+        self._checked: JsonSchema | None = None
+        if type(self).bind is Tool.bind:
+            self._check_with(self.parameters)
 
-    @classmethod
+    @staticmethod
     def from_function(
-        cls,
-        function: Callable[..., Any],
+        fn: Callable[..., Any],
         name: str | None = None,
         *,
         title: str | None = None,
@@ -63,82 +73,151 @@ class Tool(Component):
         annotations: ToolAnnotations | dict[str, Any] | None = None,
         input_schema: dict[str, Any] | None = None,
         output_schema: dict[str, Any] | EllipsisType | None = ...,
+        exclude_args: Collection[str] | None = None,
         meta: dict[str, Any] | None = None,
         enabled: bool = True,
+        version: str | float | None = None,
         timeout: float | None = None,
         strict: bool | None = None,
         run_in_thread: bool = True,
-    ) -> Tool:
+    ) -> FunctionTool:
         """A tool from a function; what is not given comes from its name, docstring and annotations.
 
-        `output_schema` None means no structured content, ``...`` the one of the return annotation. Raises
-        InvalidSignature or ValueError for what can't be a tool.
+        `output_schema` None means no structured content, ``...`` the one of the return annotation. `exclude_args`:
+        parameters with defaults that clients neither see nor give. Raises InvalidSignature or ValueError for what
+        can't be a tool.
         """
-        name = name or function_name(function, "tool")
-        label = f"tool {name!r}"
-        wrapped = Function(function, label, run_in_thread=run_in_thread, by_name=input_schema is not None)
-        if isinstance(output_schema, EllipsisType):
-            output = Output.from_annotation(wrapped.returns)
-        elif output_schema is None:
-            output = None
-        else:
-            output = Output.from_schema(output_schema, f"Tool {name!r}, output_schema")
-        return cls(
+        name = name or function_name(fn, "tool")
+        texts = documented(fn)
+        wrapped = Function(
+            fn,
+            f"tool {name!r}",
+            run_in_thread=run_in_thread,
+            by_name=input_schema is not None,
+            hidden=exclude_args or (),
+            texts=texts.parameters,
+        )
+        by_annotation = isinstance(output_schema, EllipsisType)
+        return FunctionTool(
             name,
             wrapped,
             input_schema=input_schema,
-            output=output,
+            output=Output.from_annotation(wrapped.returns) if by_annotation else None,
+            output_schema=None if isinstance(output_schema, EllipsisType) else output_schema,
             annotations=annotations,
             timeout=timeout,
             strict=strict,
             title=title,
-            description=described(function, description),
+            description=texts.description if description is None else description,
             icons=icons,
             tags=tags,
             meta=meta,
             enabled=enabled,
+            version=version,
         )
 
     @property
     def output_schema(self) -> dict[str, Any] | None:
-        return None if self._output is None else self._output.schema
+        return None if self.output is None else self.output.schema
+
+    async def run(self, arguments: dict[str, Any]) -> Any:
+        """What the tool does: any value that a function may return, or a ToolResult."""
+        raise NotImplementedError(f"{type(self).__name__} has to define run()")
 
     def bind(self, arguments: Raw) -> dict[str, Any]:
-        """Keyword arguments from raw JSON. Raises ValidationError, one line per field."""
-        if self._checked is not None:
-            return self._checked.decode(arguments, self._what)
-        return self.function.bind(arguments, strict=self.strict)
+        """Arguments from raw JSON. Raises ValidationError, one line per field."""
+        assert self._checked is not None
+        return self._checked.decode(arguments, f"Invalid arguments for tool {self.name!r}")
 
     async def call(self, arguments: dict[str, Any], context: Context) -> CallToolResult | InputRequiredResult:
-        """Run the function. Raises what it raises, and ToolError when it takes longer than `timeout`."""
+        """Raises what the tool raises, and ToolError when it takes longer than `timeout`."""
         if self.timeout is None:
-            value = await self.function.call(arguments, context)
+            value = await self._answer(arguments, context)
         else:
             limit = asyncio.timeout(self.timeout)
             try:
                 async with limit:
-                    value = await self.function.call(arguments, context)
+                    value = await self._answer(arguments, context)
             except TimeoutError:
                 if not limit.expired():
                     raise
                 raise ToolError(f"Tool {self.name!r} timed out after {self.timeout:g} seconds") from None
         try:
-            return tool_result(value, self._output)
+            return tool_result(value, self.output)
         except ValidationError as error:
             raise ToolError(f"Tool {self.name!r}: {error}") from error
-
-    async def run(self, arguments: Raw, context: Context) -> CallToolResult | InputRequiredResult:
-        return await self.call(self.bind(arguments), context)
 
     def to_wire(self) -> wire.Tool:
         """The tool as lists show it."""
         return wire.Tool(
             name=self.name,
-            title=self.title,
+            title=self.title or (self.annotations.title if self.annotations else None),
             description=self.description,
-            input_schema=self.input_schema,
+            input_schema=self.parameters,
             output_schema=self.output_schema,
             annotations=self.annotations,
             icons=self.icons,
             meta=self.listed_meta(),
         )
+
+    to_mcp_tool = to_wire
+
+    def _answer(self, arguments: dict[str, Any], context: Context) -> Awaitable[Any]:
+        return self.run(arguments)
+
+    def _check_with(self, schema: dict[str, Any]) -> None:
+        self._checked = JsonSchema(schema, f"Tool {self.name!r}, input schema")
+
+
+class FunctionTool(Tool):
+    """A tool that is a function; `fn` is the function."""
+
+    def __init__(
+        self,
+        name: str,
+        function: Function,
+        *,
+        input_schema: dict[str, Any] | None = None,
+        strict: bool | None = None,
+        **tool: Any,
+    ) -> None:
+        """`input_schema` replaces the one of the function's signature."""
+        super().__init__(name, parameters=function.schema if input_schema is None else input_schema, **tool)
+        self.function = function
+        self.fn = function.function
+        self.strict = strict
+        if input_schema is not None:
+            self._check_with(input_schema)
+
+    def bind(self, arguments: Raw) -> dict[str, Any]:
+        if self._checked is not None:
+            return super().bind(arguments)
+        return self.function.bind(arguments, strict=self.strict)
+
+    async def run(self, arguments: dict[str, Any]) -> ToolResult:
+        """Call the tool yourself. Raises ValidationError, and what the function raises."""
+        context = get_context() if self.function.wants_context else cast(Context, current.get(None))
+        result = await self.call(self.bind(Raw(json_bytes(arguments))), context)
+        if isinstance(result, InputRequiredResult):
+            raise ToolError(f"Tool {self.name!r} asks the client for input, which only a call through a server can")
+        return explicit(result)
+
+    def _answer(self, arguments: dict[str, Any], context: Context) -> Awaitable[Any]:
+        return self.function.call(arguments, context)
+
+
+@overload
+def tool(name_or_fn: F, /) -> F: ...
+
+
+@overload
+def tool(name_or_fn: str | None = None, /, **options: Any) -> Callable[[F], F]: ...
+
+
+def tool(name_or_fn: Any = None, /, **options: Any) -> Any:
+    """Mark a function as a tool that ``mcp.add_tool(function)`` registers later; options as for ``@mcp.tool``."""
+
+    def register(function: F, **given: Any) -> F:
+        return mark(function, Pending("tool", lambda target: Tool.from_function(target, **given)))
+
+    return decorated(name_or_fn, options, register)

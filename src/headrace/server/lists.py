@@ -1,0 +1,98 @@
+"""The lists of a server: pages, encoded once per revision and kept until something registered changes."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..call import Answer, Call, Encoded
+from ..components.context import Context
+from ..components.registry import Registry
+from ..components.schema_refs import inline_refs
+from ..components.visibility import Rule
+from ..exceptions import InvalidParams
+from ..protocol.downgrade import fit_result
+from ..protocol.jsonrpc import encode
+from ..protocol.types import Result
+from ..protocol.versions import Era
+from ..tools.tool import Tool
+
+if TYPE_CHECKING:
+    from .server import FastMCP
+
+__all__ = ["Lists"]
+
+
+class Lists:
+    """`server` holds what is registered."""
+
+    def __init__(self, server: FastMCP) -> None:
+        self._server = server
+        self._encoded: dict[tuple[str, Era, str | None], Encoded] = {}
+
+    def forget(self) -> None:
+        self._encoded = {}
+
+    async def page(
+        self, call: Call, context: Context, registry: Registry[Any], result: Callable[..., Result], member: str
+    ) -> Answer:
+        """One page, in the order of registration. Raises InvalidParams for a cursor that is none of ours."""
+        cursor = call.params.cursor
+        rules = await context.rules()
+
+        def make() -> Result:
+            items = list(registry.shown(rules))
+            size = self._server.list_page_size or len(items)
+            start = _offset(cursor, size, len(items))
+            end = start + size
+            page: dict[str, Any] = {member: [self._entry(registry, item, rules) for item in items[start:end]]}
+            return result(
+                **page,
+                next_cursor=_cursor(end) if end < len(items) else None,
+                ttl_ms=self._server.cache_ttl_ms,
+                cache_scope=self._server.cache_scope,
+            )
+
+        # What one session alone sees is not kept.
+        return self.kept(call, cursor, make) if rules is self._server.rules else make()
+
+    def kept(self, call: Call, cursor: str | None, make: Callable[[], Result]) -> Encoded:
+        """What `make` gives, encoded; made once until something changes."""
+        # Only cursors of ours get this far without an error, so that no client can fill the table.
+        key = (call.method, call.era, cursor)
+        table = self._encoded
+        encoded = table.get(key)
+        if encoded is None:
+            # Into the table it was looked up in: one that was made before a change is forgotten with it.
+            encoded = table[key] = Encoded(encode(fit_result(make(), call.era)))
+        return encoded
+
+    def _entry(self, registry: Registry[Any], item: Any, rules: Sequence[Rule]) -> Any:
+        """A component as lists show it: with its other versions, and schemas without ``$ref``."""
+        entry = item.to_wire()
+        if item.version is not None:
+            own = {**entry.meta["fastmcp"], "versions": registry.versions(item.identifier, rules)}
+            entry.meta = {**entry.meta, "fastmcp": own}
+        if self._server.dereference_schemas and isinstance(item, Tool):
+            entry.input_schema = inline_refs(entry.input_schema)
+            if entry.output_schema is not None:
+                entry.output_schema = inline_refs(entry.output_schema)
+        return entry
+
+
+def _cursor(offset: int) -> str:
+    return base64.urlsafe_b64encode(b"o%d" % offset).decode("ascii")
+
+
+def _offset(cursor: str | None, size: int, count: int) -> int:
+    """Where a page begins. Raises InvalidParams for a cursor that this list would not give."""
+    if cursor is None:
+        return 0
+    try:
+        offset = int(base64.urlsafe_b64decode(cursor)[1:])
+    except ValueError:
+        offset = -1
+    if 0 < offset < count and offset % size == 0 and _cursor(offset) == cursor:
+        return offset
+    raise InvalidParams(f"Invalid cursor: {cursor}")
