@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from headrace.settings import Settings, read_env_file
+import headrace.settings
+from headrace.settings import Settings, expanded, read_env_file
 
 
 def test_defaults() -> None:
@@ -16,6 +17,7 @@ def test_defaults() -> None:
     assert (settings.host, settings.port, settings.streamable_http_path) == ("127.0.0.1", 8000, "/mcp")
     assert (settings.max_body_bytes, settings.session_idle_timeout, settings.max_sessions) == (4 << 20, 1800, 10_000)
     assert settings.secret_key is None
+    assert (settings.transport, settings.show_banner) == ("stdio", True)
 
 
 @pytest.mark.parametrize(
@@ -31,6 +33,8 @@ def test_defaults() -> None:
         ("session_idle_timeout", "0.5", 0.5),
         ("secret_key", "k" * 32, "k" * 32),
         ("port", "", 8000),
+        ("transport", "HTTP", "http"),
+        ("show_banner", "false", False),
     ],
 )
 def test_values(name: str, text: str, value: Any) -> None:
@@ -47,6 +51,7 @@ def test_values(name: str, text: str, value: Any) -> None:
         ("SESSION_IDLE_TIMEOUT", "inf", "a number of seconds above 0"),
         ("SESSION_IDLE_TIMEOUT", "nan", "a number of seconds above 0"),
         ("STREAMABLE_HTTP_PATH", "mcp", "a path that begins with one slash, without ? or #"),
+        ("TRANSPORT", "pigeon", "one of stdio, http, streamable-http, sse"),
         ("LOG_LEVEL", "loud", "one of CRITICAL, ERROR, WARNING, INFO, DEBUG"),
     ],
 )
@@ -91,3 +96,35 @@ def test_a_line_without_a_value_names_file_and_line(tmp_path: Path) -> None:
     file.write_text("\nHEADRACE_PORT\n")
     with pytest.raises(ValueError, match=r"\.env:2: expected NAME=value"):
         Settings.load({}, file)
+
+
+def test_which_file_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(".env").write_text("HEADRACE_PORT=1\nHEADRACE_ENV_FILE=other.env\n")
+    Path("prod.env").write_text("HEADRACE_PORT=2\n")
+    assert Settings.load({}).port == 1
+    assert Settings.load({"HEADRACE_ENV_FILE": "prod.env"}).port == 2
+    assert Settings.load({"HEADRACE_ENV_FILE": "prod.env"}, ".env").port == 1
+    assert Settings.load({"HEADRACE_ENV_FILE": "prod.env"}, None).port == 8000
+    with pytest.raises(ValueError, match=r"HEADRACE_ENV_FILE must be a file that is there, got 'absent\.env'"):
+        Settings.load({"HEADRACE_ENV_FILE": "absent.env"})
+
+
+def test_every_line_of_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "my.env"
+    file.write_text("# keys\n\nA=1\n  export B = 'x # y'\nC=\n")
+    assert read_env_file(file, prefix="") == {"A": "1", "B": "x # y", "C": ""}
+
+
+def test_variables_in_texts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEADRACE_TEST_A", "a")
+    assert expanded("${HEADRACE_TEST_A}/$HEADRACE_TEST_A/${HEADRACE_TEST_NONE}") == (
+        "a/$HEADRACE_TEST_A/${HEADRACE_TEST_NONE}"
+    )
+
+
+def test_there_are_no_live_settings() -> None:
+    with pytest.raises(AttributeError, match=r"read Settings.load\(\).port from it, or set HEADRACE_PORT before"):
+        headrace.settings.port  # type: ignore[attr-defined]  # noqa: B018
+    with pytest.raises(AttributeError, match="has no attribute 'prot'"):
+        headrace.settings.prot  # type: ignore[attr-defined]  # noqa: B018

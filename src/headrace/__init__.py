@@ -14,8 +14,7 @@ if TYPE_CHECKING:
     from .server.server import FastMCP
     from .settings import Settings
     from .types import Audio, File, Image
-
-    __version__: str
+    from .version import __version__
 
 __all__ = ["Audio", "Client", "Context", "FastMCP", "File", "Image", "Settings", "__version__"]
 
@@ -27,12 +26,11 @@ _HOMES = {
     "File": ".types",
     "Image": ".types",
     "Settings": ".settings",
+    "__version__": ".version",
 }
 
 
 def __getattr__(name: str) -> Any:
-    if name == "__version__":
-        return import_module("importlib.metadata").version("headrace")
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

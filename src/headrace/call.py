@@ -71,8 +71,17 @@ class Peer(Protocol):
         """The function's result, which is JSON; not run again when the call is replayed."""
         ...
 
+    def occurrence(self, what: str) -> int:
+        """How often this was counted before in this run of the call: the same at each replay."""
+        ...
+
     def input_responses(self) -> Mapping[str, Raw]:
         """The client's answers that came with this request, by key."""
+        ...
+
+    @property
+    def request_state(self) -> str | None:
+        """What the function put into the InputRequiredResult it returned in the round before."""
         ...
 
     async def get_state(self, key: str) -> Any: ...

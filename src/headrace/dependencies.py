@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from .components.injection import (
+    CallArgument,
     CurrentAccessToken,
     CurrentContext,
     CurrentFastMCP,
     CurrentHeaders,
     CurrentRequest,
+    CycleError,
     Dependency,
     Depends,
     Progress,
@@ -15,11 +17,13 @@ from .components.injection import (
 )
 
 __all__ = [
+    "CallArgument",
     "CurrentAccessToken",
     "CurrentContext",
     "CurrentFastMCP",
     "CurrentHeaders",
     "CurrentRequest",
+    "CycleError",
     "Dependency",
     "Depends",
     "Progress",

@@ -2,22 +2,27 @@
 
 What wins, first to last: a parameter in code, the process environment, a ``.env`` file, the default here.
 Nothing is read at import; whoever makes a program or an app calls `Settings.load`.
+
+The other functions are what the command line needs of the environment, which only this module reads.
 """
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Settings", "read_env_file"]
+__all__ = ["Settings", "expanded", "export", "read_env_file", "variable"]
 
 _PREFIX = "HEADRACE_"
+_ENV_FILE = "HEADRACE_ENV_FILE"
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
 _LOG_LEVELS = ("CRITICAL", "ERROR", "WARNING", "INFO", "DEBUG")
+_REFERENCE = re.compile(r"\$\{([^}]+)\}")
 
 
 def _flag(text: str) -> bool:
@@ -67,6 +72,16 @@ def _level(text: str) -> str:
     return upper
 
 
+def _one_of(*choices: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        lower = text.lower()
+        if lower not in choices:
+            raise ValueError("one of " + ", ".join(choices))
+        return lower
+
+    return parse
+
+
 def _names(text: str) -> tuple[str, ...]:
     return tuple(part for part in (piece.strip() for piece in text.split(",")) if part)
 
@@ -92,6 +107,8 @@ def _setting(default: Any, parse: Callable[[str], Any], *, secret: bool = False)
 class Settings:
     """All settings with their defaults; ``HEADRACE_`` and the name in capitals is the variable."""
 
+    transport: str = _setting("stdio", _one_of("stdio", "http", "streamable-http", "sse"))
+    """What `run` serves on when the caller does not say."""
     host: str = _setting("127.0.0.1", _word)
     port: int = _setting(8000, _whole(0, 65535))
     """0 is any free port."""
@@ -114,18 +131,26 @@ class Settings:
     secret_key: str | None = _setting(None, _key, secret=True)
     """Seals what travels through clients; None: one key per process, so only one process can serve."""
     mask_error_details: bool = _setting(False, _flag)
+    show_banner: bool = _setting(True, _flag)
+    """Whether `run` prints its start-up line."""
 
     @classmethod
-    def load(cls, environ: Mapping[str, str] | None = None, env_file: str | Path | None = ".env") -> Settings:
+    def load(cls, environ: Mapping[str, str] | None = None, env_file: str | Path | None = "") -> Settings:
         """Settings from the environment (`os.environ` unless given) and a file of ``NAME=value`` lines.
 
-        A missing file and an empty value count as not set; a relative file is looked up in the working
+        `env_file` "": the file that ``HEADRACE_ENV_FILE`` names, which then has to be there, or else ``.env``; None:
+        no file. A missing file and an empty value count as not set; a relative file is looked up in the working
         directory. Unknown ``HEADRACE_*`` names are left alone: orchestrators invent such (``HEADRACE_SERVICE_HOST``).
 
         Raises ValueError, one line that names the variable, for a value that does not fit.
         """
-        found: dict[str, str] = dict(read_env_file(env_file)) if env_file is not None else {}
-        found.update(os.environ if environ is None else environ)
+        environ = os.environ if environ is None else environ
+        if env_file == "":
+            env_file = environ.get(_ENV_FILE, "").strip() or ".env"
+            if env_file != ".env" and not Path(env_file).is_file():
+                raise ValueError(f"{_ENV_FILE} must be a file that is there, got {env_file!r}")
+        found: dict[str, str] = {} if env_file is None else dict(read_env_file(env_file))
+        found.update(environ)
         values: dict[str, Any] = {}
         for each in fields(cls):
             variable = _PREFIX + each.name.upper()
@@ -140,12 +165,12 @@ class Settings:
         return cls(**values)
 
 
-def read_env_file(path: str | Path) -> dict[str, str]:
-    """The ``HEADRACE_NAME=value`` lines of a file; `{}` when there is none.
+def read_env_file(path: str | Path, prefix: str = _PREFIX) -> dict[str, str]:
+    """The ``NAME=value`` lines of a file whose names begin with `prefix`; `{}` when there is no file.
 
     A leading ``export``, one pair of quotes around the value and comments are understood; nothing is expanded.
     Other lines are not looked at: the file is shared with other programs and their dialects.
-    Raises ValueError, naming file and line, for a ``HEADRACE_`` line without a value.
+    Raises ValueError, naming file and line, for such a line without a value.
     """
     try:
         text = Path(path).read_text(encoding="utf-8")
@@ -156,7 +181,7 @@ def read_env_file(path: str | Path) -> dict[str, str]:
     values: dict[str, str] = {}
     for number, line in enumerate(text.splitlines(), 1):
         stripped = line.strip().removeprefix("export ").lstrip()
-        if not stripped.startswith(_PREFIX):
+        if not stripped.startswith(prefix) or not stripped or stripped.startswith("#"):
             continue
         name, equals, value = stripped.partition("=")
         if not equals:
@@ -170,3 +195,28 @@ def _unquoted(value: str) -> str:
         return value[1:-1]
     # A comment after an unquoted value begins with a blank, so that `#` may stand in a value.
     return value.partition(" #")[0].rstrip()
+
+
+def variable(name: str) -> str | None:
+    """A variable of the process environment that is not empty, or None."""
+    return os.environ.get(name) or None
+
+
+def export(variables: Mapping[str, str]) -> None:
+    """Put variables into the process environment, for this process and those it starts."""
+    os.environ.update(variables)
+
+
+def expanded(text: str) -> str:
+    """The text with ``${NAME}`` replaced from the process environment; what is not set stays as it is."""
+    return _REFERENCE.sub(lambda match: os.environ.get(match[1], match[0]), text)
+
+
+def __getattr__(name: str) -> Any:
+    # FastMCP has one live object of settings here, so `fastmcp.settings.port` is what people write.
+    if name in Settings.__dataclass_fields__:
+        raise AttributeError(
+            f"headrace.settings is a module, and settings are never live: read Settings.load().{name} from it, "
+            f"or set {_PREFIX}{name.upper()} before the program starts"
+        )
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -12,46 +12,98 @@ from typing import Any, ClassVar, Literal
 
 import msgspec
 
+from .protocol.subscriptions import PROMPTS_CHANGED, RESOURCE_UPDATED, RESOURCES_CHANGED, TOOLS_CHANGED
 from .protocol.types import (
     Annotations,
     AudioContent,
+    CallToolResult,
+    Completion,
+    CompletionArgument,
+    CompletionContext,
     ContentBlock,
+    CreateMessageRequestParams,
+    CreateMessageResult,
+    ElicitRequestParams,
+    ElicitResult,
     EmbeddedResource,
+    GetPromptResult,
     Icon,
     ImageContent,
     InputRequest,
     InputRequiredResult,
+    ListRootsResult,
+    ModelHint,
+    ModelPreferences,
+    PromptArgument,
     PromptMessage,
+    PromptReference,
+    ReadResourceResult,
     ResourceContents,
     ResourceLink,
+    ResourceTemplateReference,
+    Root,
     SamplingMessage,
     TextContent,
     ToolAnnotations,
+    ToolResultContent,
+    ToolUseContent,
+    Wire,
 )
 
 __all__ = [
     "Annotations",
     "Audio",
     "AudioContent",
+    "BlobResourceContents",
+    "CallToolResult",
+    "Completion",
+    "CompletionArgument",
+    "CompletionContext",
     "ContentBlock",
+    "CreateMessageRequest",
+    "CreateMessageRequestParams",
+    "CreateMessageResult",
+    "ElicitRequest",
+    "ElicitRequestFormParams",
+    "ElicitRequestParams",
+    "ElicitRequestURLParams",
+    "ElicitResult",
     "EmbeddedResource",
     "File",
+    "GetPromptResult",
     "Icon",
     "Image",
     "ImageContent",
     "InputRequest",
     "InputRequiredResult",
+    "ListRootsRequest",
+    "ListRootsResult",
     "Message",
+    "ModelHint",
+    "ModelPreferences",
+    "Notification",
+    "PromptArgument",
+    "PromptListChangedNotification",
     "PromptMessage",
+    "PromptReference",
     "PromptResult",
+    "ReadResourceResult",
     "ResourceContent",
     "ResourceContents",
     "ResourceLink",
+    "ResourceListChangedNotification",
     "ResourceResult",
+    "ResourceTemplateReference",
+    "ResourceUpdatedNotification",
+    "Root",
     "SamplingMessage",
     "TextContent",
+    "TextResourceContents",
     "ToolAnnotations",
+    "ToolListChangedNotification",
     "ToolResult",
+    "ToolResultContent",
+    "ToolUseContent",
 ]
 
 _IMAGES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".gif": "image/gif", ".webp": "image/webp"}
@@ -184,8 +236,8 @@ class ToolResult:
     ) -> None:
         if content is None and structured_content is None:
             raise ValueError("ToolResult needs content or structured_content")
-        self.content = content
-        self.structured_content = structured_content
+        self.content: Any = content
+        self.structured_content: Any = structured_content
         self.meta = meta
         self.is_error = is_error
 
@@ -206,7 +258,7 @@ class ResourceContent:
         *,
         uri: str | None = None,
     ) -> None:
-        self.content = content
+        self.content: Any = content
         self.mime_type = mime_type
         self.meta = meta
         self.uri = uri
@@ -228,7 +280,7 @@ class Message:
     __slots__ = ("content", "role")
 
     def __init__(self, content: Any, role: Literal["user", "assistant"] = "user") -> None:
-        self.content = content
+        self.content: Any = content
         self.role: Literal["user", "assistant"] = role
 
 
@@ -243,6 +295,62 @@ class PromptResult:
         description: str | None = None,
         meta: dict[str, Any] | None = None,
     ) -> None:
-        self.messages = messages
+        single = isinstance(messages, str | Message | PromptMessage)
+        self.messages = [_as_message(each) for each in ([messages] if single else messages)]
         self.description = description
         self.meta = meta
+
+
+def _as_message(value: Any) -> Message:
+    if isinstance(value, Message):
+        return value
+    return Message(value.content, value.role) if isinstance(value, PromptMessage) else Message(value)
+
+
+# The official SDK's names for what is one type here, or a method and its params
+
+TextResourceContents = BlobResourceContents = ResourceContents
+ElicitRequestFormParams = ElicitRequestParams
+
+
+class ElicitRequestURLParams(ElicitRequestParams, kw_only=True, omit_defaults=False):
+    mode: Literal["form", "url"] | None = "url"
+
+
+class ElicitRequest(InputRequest, kw_only=True, omit_defaults=False):
+    """A question of an InputRequiredResult; so are the next two."""
+
+    method: str = "elicitation/create"
+
+
+class CreateMessageRequest(InputRequest, kw_only=True, omit_defaults=False):
+    method: str = "sampling/createMessage"
+
+
+class ListRootsRequest(InputRequest, kw_only=True, omit_defaults=False):
+    method: str = "roots/list"
+
+
+class Notification(Wire, kw_only=True):
+    """What `Context.send_notification` takes."""
+
+    method: str
+    params: Any = None
+
+
+class ToolListChangedNotification(Notification, kw_only=True):
+    method: str = TOOLS_CHANGED
+
+
+class ResourceListChangedNotification(Notification, kw_only=True):
+    method: str = RESOURCES_CHANGED
+
+
+class PromptListChangedNotification(Notification, kw_only=True):
+    method: str = PROMPTS_CHANGED
+
+
+class ResourceUpdatedNotification(Notification, kw_only=True):
+    """``params={"uri": ...}``"""
+
+    method: str = RESOURCE_UPDATED

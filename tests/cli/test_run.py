@@ -4,82 +4,58 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
 
-from headrace.cli import main
-from headrace.server.server import FastMCP
-
-HEAD = "from headrace import FastMCP\n"
-
-
-@pytest.fixture
-def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, Any]]]:
-    """What `run` of a server was called with, instead of serving."""
-    made: list[tuple[str, dict[str, Any]]] = []
-
-    def run(self: FastMCP, **options: Any) -> None:
-        made.append((self.name, options))
-
-    monkeypatch.setattr(FastMCP, "run", run)
-    return made
-
-
-@pytest.fixture(autouse=True)
-def _same_interpreter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Each test begins in an empty directory, and leaves no module and no path behind."""
-    monkeypatch.chdir(tmp_path)
-    modules, path = set(sys.modules), list(sys.path)
-    yield
-    sys.path[:] = path
-    for name in set(sys.modules) - modules:
-        if not name.startswith("headrace"):
-            del sys.modules[name]
-
-
-def write(source: str, name: str = "server.py") -> str:
-    Path(name).write_text(source)
-    return name
-
-
-def invoke(*arguments: str) -> Result:
-    return CliRunner().invoke(main, list(arguments))
-
-
-def refused(*arguments: str, code: int = 1) -> str:
-    """The one line that a mistake is answered with."""
-    result = invoke(*arguments)
-    assert result.exit_code == code, result.output
-    lines = result.output.strip().splitlines()
-    assert len(lines) == 1, result.output
-    return lines[0]
+from .commands import HEAD, invoke, refused, write
 
 
 def test_defaults(calls: list[Any]) -> None:
-    assert invoke("run", write(HEAD + 'mcp = FastMCP("a")')).exit_code == 0
-    assert calls == [("a", {"transport": "http", "host": "127.0.0.1", "port": 8000})]
+    file = write(HEAD + 'mcp = FastMCP("a")')
+    assert invoke("run", file).exit_code == 0
+    assert invoke("run", file, "--transport", "http").exit_code == 0
+    assert calls == [
+        ("a", {"transport": "stdio"}),
+        ("a", {"transport": "http", "host": "127.0.0.1", "port": 8000}),
+    ]
 
 
 def test_every_option(calls: list[Any]) -> None:
     file = write(HEAD + 'mcp = FastMCP("a")')
-    options = "--transport streamable-http --host ::1 --port 0 --path /x --stateless --json-response --log-level DEBUG"
+    options = (
+        "-t streamable-http --host ::1 -p 0 --path /x --stateless --json-response -l DEBUG --no-banner --no-reload"
+        " --skip-env --skip-source"
+    )
     result = invoke("run", file, *options.split())
     assert result.exit_code == 0, result.output
-    expected = {"transport": "streamable-http", "host": "::1", "port": 0, "path": "/x"}
-    expected |= {"stateless_http": True, "json_response": True, "log_level": "debug"}
+    expected = {"transport": "streamable-http", "host": "::1", "port": 0, "path": "/x", "stateless": True}
+    expected |= {"json_response": True, "log_level": "debug", "show_banner": False}
     assert calls == [("a", expected)]
+
+
+def test_stdio_options(calls: list[Any]) -> None:
+    file = write(HEAD + 'mcp = FastMCP("a")')
+    result = invoke("run", file, *["-t", "stdio", "--stateless", "--log-level", "warning", "--no-banner"])
+    assert result.exit_code == 0, result.output
+    assert calls == [("a", {"transport": "stdio", "stateless": True, "log_level": "warning", "show_banner": False})]
+
+
+@pytest.mark.parametrize("option", [["--host", "::1"], ["--port", "1"], ["--path", "/x"], ["--json-response"]])
+def test_http_options_need_http(option: list[str], calls: list[Any]) -> None:
+    line = refused("run", write(HEAD + 'mcp = FastMCP("a")'), *option, code=2)
+    assert line == f"Error: {option[0]} is for HTTP, and this would serve on stdio: add --transport http"
+    assert calls == []
 
 
 def test_settings_are_the_defaults(calls: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HEADRACE_PORT", "9001")
-    Path(".env").write_text("HEADRACE_HOST=0.0.0.0\nHEADRACE_PORT=9002\n")
+    Path(".env").write_text("HEADRACE_HOST=0.0.0.0\nHEADRACE_PORT=9002\nHEADRACE_TRANSPORT=sse\n")
     assert invoke("run", write(HEAD + 'mcp = FastMCP("a")')).exit_code == 0
-    assert calls[0][1] == {"transport": "http", "host": "0.0.0.0", "port": 9001}
+    assert calls[0][1] == {"transport": "sse", "host": "0.0.0.0", "port": 9001}
 
 
 @pytest.mark.parametrize(
@@ -150,11 +126,50 @@ def test_a_file_named_like_a_standard_module_does_not_replace_it(calls: list[Any
         ("def make(): raise KeyError('k')", "server.py:make", "Error: server.py:1: make() failed: KeyError: 'k'"),
     ],
 )
-def test_mistakes(source: str | None, target: str, line: str, calls: list[Any], tmp_path: Path) -> None:
+def test_mistakes(source: str | None, target: str, line: str, calls: list[Any]) -> None:
     if source is not None:
         write(source, target.partition(":")[0])
-    assert refused("run", target) == line.format(dir=tmp_path)
+    assert refused("run", target) == line.format(dir=Path.cwd())
     assert calls == []
+
+
+def test_a_module(calls: list[Any]) -> None:
+    Path("pack").mkdir()
+    write("", "pack/__init__.py")
+    write(HEAD + 'mcp = FastMCP("m")\nother = FastMCP("o")', "pack/own_module.py")
+    for target in ("pack.own_module", "pack.own_module:other"):
+        result = invoke("run", "-m", target)
+        assert result.exit_code == 0, result.output
+    assert [name for name, _ in calls] == ["m", "o"]
+
+
+@pytest.mark.parametrize(
+    ("source", "arguments", "code", "line"),
+    [
+        ("", ["-m", "absent_x"], 1, "no module named absent_x; the module is looked up from the working directory"),
+        ("", ["-m", "absent_x.y"], 1, "no module named absent_x.y; the module is looked up from the working directory"),
+        ("x = 1\n1 / 0", ["-m", "own_broken"], 1, "own_broken:2: ZeroDivisionError: division by zero"),
+        ("", ["server.py", "-m", "own_broken"], 2, "name a file or a module, not both"),
+        ("", [], 2, "name a target: there is no headrace.json and no fastmcp.json here"),
+        ("", ["https://a.example/mcp"], 1, "a URL can't be served yet: that comes with the proxy, in a later release"),
+    ],
+)
+def test_mistakes_in_targets(source: str, arguments: list[str], code: int, line: str, calls: list[Any]) -> None:
+    write(source, "own_broken.py")
+    assert refused("run", *arguments, code=code) == f"Error: {line}"
+    assert calls == []
+
+
+@pytest.mark.parametrize("target", [["server.py"], ["-m", "server_argv"]])
+def test_arguments_for_the_file(target: list[str], calls: list[Any]) -> None:
+    source = HEAD + "import sys\nmcp = FastMCP('|'.join(sys.argv))"
+    write(source)
+    write(source, "server_argv.py")
+    before = list(sys.argv)
+    result = invoke("run", *target, "--transport", "stdio", "--", "--config", "x.json", "--", "run")
+    assert result.exit_code == 0, result.output
+    assert calls == [(f"{target[-1]}|--config|x.json|--|run", {"transport": "stdio"})]
+    assert sys.argv == before
 
 
 def test_a_wrong_setting_is_one_line(calls: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,7 +179,8 @@ def test_a_wrong_setting_is_one_line(calls: list[Any], monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize(
-    "options", [["--path", "mcp"], ["--transport", "pigeon"], ["--port", "70000"], ["--log-level", "loud"]]
+    "options",
+    [["--path", "mcp", "-t", "http"], ["--transport", "pigeon"], ["--port", "70000"], ["--log-level", "loud"]],
 )
 def test_wrong_options_exit_with_2(options: list[str], calls: list[Any]) -> None:
     assert invoke("run", write(HEAD + 'mcp = FastMCP("a")'), *options).exit_code == 2
@@ -177,7 +193,7 @@ def test_a_port_in_use_is_one_line() -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        line = refused("run", file, "--port", str(port))
+        line = refused("run", file, "--transport", "http", "--port", str(port))
     assert line == f"Error: port {port} on 127.0.0.1 is in use; choose another with --port, or 0 for any free one"
 
 
@@ -191,5 +207,14 @@ def test_version() -> None:
 def test_help_names_the_commands() -> None:
     result = invoke("--help")
     assert result.exit_code == 0
-    assert "run " in result.output
-    assert "version " in result.output
+    for name in ("run", "inspect", "install", "version"):
+        assert f"  {name} " in result.output
+    for client in ("claude-code", "claude-desktop", "cursor", "gemini-cli", "goose", "mcp-json", "vscode"):
+        assert f"  {client} " in invoke("install", "--help").output
+
+
+def test_help_loads_no_server() -> None:
+    code = "import sys; from headrace.cli.cli import app; app(['--help'], standalone_mode=False);"
+    code += "print(sorted({'pydantic', 'msgspec', 'rich', 'uvicorn'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
+    assert done.stdout.splitlines()[-1] == "[]", done.stderr

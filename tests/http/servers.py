@@ -25,9 +25,9 @@ from starlette.types import ASGIApp
 from headrace import FastMCP
 from headrace.server.auth import AuthProvider
 from headrace.server.http import StreamableHTTPASGIApp
+from headrace.server.request_state import sealer_of
 from headrace.settings import Settings
 from headrace.state.memory import MemoryBus, MemorySessionStore
-from headrace.state.sealer import AeadSealer
 from headrace.transports.http.admission import Rules
 from headrace.transports.http.endpoint import Endpoint
 from headrace.transports.http.guard import Guard
@@ -253,7 +253,7 @@ def serve_bare(
         bus=MemoryBus(),
         store=None if stateless_http else store,
         events=event_store,
-        sealer=AeadSealer(settings.secret_key),
+        sealer=sealer_of(mcp, settings),
         authenticate=None if auth is None else auth.authenticator("/mcp"),
         retry_ms=retry_interval,
     )

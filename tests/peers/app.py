@@ -26,6 +26,7 @@ def make() -> FastMCP:
 
     @mcp.tool
     def add(a: int, b: int) -> int:
+        print("what is printed is no message")
         return a + b
 
     @mcp.tool
@@ -93,3 +94,7 @@ def make() -> FastMCP:
 
 def extra() -> str:
     return "extra"
+
+
+if __name__ == "__main__":  # over stdio the peers start it themselves
+    make().run()

@@ -1,11 +1,13 @@
-// @modelcontextprotocol/client: node client.mjs URL MODE, where MODE is `auto` (2026-07-28) or `legacy` (the handshake).
+// @modelcontextprotocol/client: node client.mjs URL MODE, where MODE is `auto` (2026-07-28) or `legacy` (the handshake);
+// over stdio: node client.mjs stdio MODE COMMAND ARGUMENT...
 // Prints what it found as JSON; test_typescript.py says what is right.
 import { createRequire } from "node:module";
 
 const require = createRequire(new URL("../node/package.json", import.meta.url));
 const { Client, StreamableHTTPClientTransport } = require("@modelcontextprotocol/client");
+const { StdioClientTransport } = require("@modelcontextprotocol/client/stdio");
 
-const [url, mode] = process.argv.slice(2);
+const [url, mode, command, ...args] = process.argv.slice(2);
 const found = { asked: [], notices: [], logged: [], progress: [] };
 
 const client = new Client(
@@ -39,7 +41,9 @@ for (const method of ["notifications/resources/updated", "notifications/tools/li
   );
 }
 
-await client.connect(new StreamableHTTPClientTransport(new URL(url)));
+await client.connect(
+  url === "stdio" ? new StdioClientTransport({ command, args }) : new StreamableHTTPClientTransport(new URL(url)),
+);
 found.version = client.getNegotiatedProtocolVersion();
 found.server = client.getServerVersion().name;
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from .app import make
 
 HERE = Path(__file__).parent
 NODE_SECONDS = 50.0
+STDIO = (sys.executable, str(HERE / "app.py"))
+"""What starts the server over stdio."""
 
 RunNode = Callable[..., Awaitable[str]]
 

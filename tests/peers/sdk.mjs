@@ -1,4 +1,5 @@
-// @modelcontextprotocol/sdk, the older one: node sdk.mjs URL TRANSPORT, where TRANSPORT is `http` or `sse`.
+// @modelcontextprotocol/sdk, the older one: node sdk.mjs URL TRANSPORT, where TRANSPORT is `http` or `sse`; over stdio:
+// node sdk.mjs stdio stdio COMMAND ARGUMENT...
 // Prints what it found as JSON; test_typescript.py says what is right.
 import { createRequire } from "node:module";
 
@@ -6,6 +7,7 @@ const require = createRequire(new URL("../node/package.json", import.meta.url));
 const { Client } = require("@modelcontextprotocol/sdk/client/index.js");
 const { StreamableHTTPClientTransport } = require("@modelcontextprotocol/sdk/client/streamableHttp.js");
 const { SSEClientTransport } = require("@modelcontextprotocol/sdk/client/sse.js");
+const { StdioClientTransport } = require("@modelcontextprotocol/sdk/client/stdio.js");
 const {
   CreateMessageRequestSchema,
   ElicitRequestSchema,
@@ -15,7 +17,7 @@ const {
   ToolListChangedNotificationSchema,
 } = require("@modelcontextprotocol/sdk/types.js");
 
-const [url, kind] = process.argv.slice(2);
+const [url, kind, command, ...args] = process.argv.slice(2);
 const found = { asked: [], notices: [], logged: [], progress: [] };
 
 const client = new Client(
@@ -40,8 +42,12 @@ const heard = [ResourceUpdatedNotificationSchema, ToolListChangedNotificationSch
   (schema) => new Promise((resolve) => client.setNotificationHandler(schema, (note) => resolve(note.method))),
 );
 
-const Transport = kind === "sse" ? SSEClientTransport : StreamableHTTPClientTransport;
-const transport = new Transport(new URL(url));
+const transports = {
+  http: () => new StreamableHTTPClientTransport(new URL(url)),
+  sse: () => new SSEClientTransport(new URL(url)),
+  stdio: () => new StdioClientTransport({ command, args }),
+};
+const transport = transports[kind]();
 await client.connect(transport);
 found.version = transport.protocolVersion ?? null;
 found.server = client.getServerVersion().name;

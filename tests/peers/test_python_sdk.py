@@ -1,4 +1,5 @@
-"""The official Python SDK's client: 2026-07-28 as it negotiates by itself, the handshake era, and HTTP+SSE."""
+"""The official Python SDK's client: 2026-07-28 as it negotiates by itself, the handshake era, HTTP+SSE, and both eras
+over stdio."""
 
 from __future__ import annotations
 
@@ -12,12 +13,14 @@ import pytest
 from mcp import Client, MCPError
 from mcp.client.session import ClientRequestContext
 from mcp.client.sse import sse_client
+from mcp.client.stdio import StdioServerParameters, stdio_client
 from mcp.client.subscriptions import ResourceUpdated, ToolsListChanged
 
 from .app import NOTE
+from .conftest import STDIO
 
 SECONDS = 15.0
-CONNECTIONS = ["modern", "handshake", "sse"]
+CONNECTIONS = ["modern", "handshake", "sse", "stdio modern", "stdio handshake"]
 
 # Logging, sampling, roots and subscribing are still there, and deprecated by 2026-07-28.
 pytestmark = pytest.mark.filterwarnings("ignore::mcp.shared.exceptions.MCPDeprecationWarning")
@@ -66,15 +69,22 @@ def connection(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def connect(connection: str, request: pytest.FixtureRequest) -> Connect:
-    # Only the server that is needed is started.
-    address = request.getfixturevalue("sse_url" if connection == "sse" else "url")
+    def target() -> Any:
+        """Only the server that is needed is started."""
+        if connection.startswith("stdio"):
+            return stdio_client(StdioServerParameters(command=STDIO[0], args=list(STDIO[1:])))
+        if connection == "sse":
+            return sse_client(request.getfixturevalue("sse_url"))
+        return request.getfixturevalue("url")
+
+    reached = target()
 
     @asynccontextmanager
     async def connected() -> AsyncIterator[Peer]:
         peer = Peer()
         async with Client(
-            sse_client(address) if connection == "sse" else address,
-            mode="auto" if connection == "modern" else "legacy",
+            reached,
+            mode="auto" if "modern" in connection else "legacy",
             elicitation_callback=peer.elicit,
             sampling_callback=peer.sample,
             list_roots_callback=peer.list_roots,
@@ -90,7 +100,7 @@ def connect(connection: str, request: pytest.FixtureRequest) -> Connect:
 
 async def test_negotiates(connection: str, connect: Connect) -> None:
     async with connect() as peer:
-        assert peer.client.protocol_version == ("2026-07-28" if connection == "modern" else "2025-11-25")
+        assert peer.client.protocol_version == ("2026-07-28" if "modern" in connection else "2025-11-25")
         assert peer.client.server_info is not None
         assert peer.client.server_info.name == "peers"
         assert peer.client.instructions == "Ask away"
@@ -121,7 +131,7 @@ async def test_an_argument_that_a_header_mirrors(connect: Connect) -> None:
 
 async def test_progress_and_log(connection: str, connect: Connect) -> None:
     async with connect() as peer:
-        if connection != "modern":
+        if "modern" not in connection:
             await peer.client.set_logging_level("info")
         seen: list[tuple[float, float | None, str | None]] = []
 
@@ -168,7 +178,7 @@ async def test_reads_prompts_and_completes(connect: Connect) -> None:
 async def test_subscribes(connection: str, connect: Connect) -> None:
     async with connect() as peer:
         client = peer.client
-        if connection == "modern":
+        if "modern" in connection:
             async with client.listen(tools_list_changed=True, resource_subscriptions=[NOTE]) as subscription:
                 await client.call_tool("change")
                 seen: list[Any] = []

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from .conftest import RunNode
+from .conftest import STDIO, RunNode
 
 Report = Callable[..., Awaitable[dict[str, Any]]]
 INSPECTOR = (
@@ -70,14 +70,26 @@ async def test_older_sdk_over_http_sse(sse_url: str, report: Report) -> None:
     is_right(await report("sdk.mjs", sse_url, "sse"))
 
 
-@pytest.mark.parametrize("transport", ["http", "sse"])
+@pytest.mark.parametrize(("mode", "version"), [("auto", "2026-07-28"), ("legacy", "2025-11-25")])
+async def test_client_over_stdio(mode: str, version: str, report: Report) -> None:
+    found = await report("client.mjs", "stdio", mode, *STDIO)
+    assert found["version"] == version
+    is_right(found)
+
+
+async def test_older_sdk_over_stdio(report: Report) -> None:
+    is_right(await report("sdk.mjs", "stdio", "stdio", *STDIO))
+
+
+@pytest.mark.parametrize("transport", ["http", "sse", "stdio"])
 async def test_inspector_lists_and_calls(transport: str, run_node: RunNode, request: pytest.FixtureRequest) -> None:
-    address = request.getfixturevalue("url" if transport == "http" else "sse_url")
+    if transport == "stdio":
+        target: tuple[str, ...] = STDIO
+    else:
+        target = (request.getfixturevalue("url" if transport == "http" else "sse_url"), "--transport", transport)
 
     async def inspect(*arguments: str) -> dict[str, Any]:
-        return json.loads(
-            await run_node(str(INSPECTOR), "--cli", address, "--transport", transport, "--method", *arguments)
-        )
+        return json.loads(await run_node(str(INSPECTOR), "--cli", *target, "--method", *arguments))
 
     listed = await inspect("tools/list")
     assert {tool["name"] for tool in listed["tools"]} >= TOOLS

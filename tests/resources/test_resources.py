@@ -40,10 +40,10 @@ def parts(value: Any, mime_type: str | None = None, meta: dict[str, Any] | None 
         ("a", "text/csv", [("a", "text/csv", None)]),
         (b"\1", None, [("AQ==", BYTES, None)]),
         (b"\1", "image/png", [("AQ==", "image/png", None)]),
-        (None, None, [("", TEXT, None)]),
-        ({"a": 1}, None, [('{"a":1}', JSON, None)]),
-        ([1, 2], None, [("[1,2]", JSON, None)]),
-        ([], None, [("[]", JSON, None)]),
+        (None, None, [("null", TEXT, None)]),
+        ({"a": 1}, None, [('{"a":1}', TEXT, None)]),
+        ([1, 2], None, [("[1,2]", TEXT, None)]),
+        ([], JSON, [("[]", JSON, None)]),
         (ResourceResult("a"), "text/csv", [("a", "text/csv", None)]),
         (ResourceResult([]), None, []),
         (ResourceContent({"a": 1}), None, [('{"a":1}', JSON, None)]),
@@ -110,7 +110,7 @@ async def test_a_function_as_a_resource() -> None:
     assert made.fn is config
     assert made.key == "resource:data://config@2"
     listed = made.to_wire()
-    assert (listed.name, listed.description, listed.mime_type, listed.size) == ("config", "The configuration.", JSON, 7)
+    assert (listed.name, listed.description, listed.mime_type, listed.size) == ("config", "The configuration.", TEXT, 7)
     assert listed.meta == {"fastmcp": {"tags": ["t"], "version": "2"}}
     assert await made.read() == {"a": 1}
 

@@ -141,7 +141,7 @@ async def test_create_resource() -> None:
     assert isinstance(resource, Resource)
     listed = resource.to_wire()
     assert (listed.uri, listed.name, listed.description) == ("user://7", "profile", "A profile.")
-    assert listed.mime_type == "application/json"
+    assert listed.mime_type == "text/plain"
     assert resource.version == "2"
     assert await resource.read() == {"id": 7}
     answer = await resource.answer(WITHOUT)

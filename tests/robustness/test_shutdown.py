@@ -32,7 +32,10 @@ CALLS_SECONDS = 5.0
 STUCK_SECONDS = 15.0
 """From the signal to the exit, where a call does not end by itself: it has 10 s, uvicorn looks after 12."""
 
-HEADRACE = (str(Path(sys.executable).parent / "headrace"), "run", str(HERE / "shutdown_app.py"), "--port", "0")
+HEADRACE = (
+    str(Path(sys.executable).parent / "headrace"),
+    *("run", str(HERE / "shutdown_app.py"), "--transport", "http", "--port", "0"),
+)
 UVICORN = (sys.executable, "-m", "uvicorn", "--app-dir", str(HERE), "--port", "0", "--ws", "none")
 COMMANDS: dict[str, tuple[Sequence[str], int]] = {
     "headrace run": (HEADRACE, 1),

@@ -40,6 +40,7 @@ class FakePeer:
         self.capabilities = msgspec.convert(EVERYTHING if capabilities is None else capabilities, ClientCapabilities)
         self.answers = answers or []
         self.responses = input_responses or {}
+        self.request_state: str | None = None
         self.notes: list[tuple[str, dict[str, Any]]] = []
         self.questions: list[tuple[str, dict[str, Any], str | None]] = []
         self.subscribed: list[tuple[str, bool]] = []
@@ -55,6 +56,9 @@ class FakePeer:
 
     async def once(self, key: str, function: Callable[[], Awaitable[Any]]) -> Any:
         return await function()
+
+    def occurrence(self, what: str) -> int:
+        return 0
 
     def input_responses(self) -> Mapping[str, Raw]:
         return {key: Raw(encode(value)) for key, value in self.responses.items()}

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import Any
 
+import mcp_types
 import pytest
 from starlette.requests import Request
 
-from headrace import Context, FastMCP
+from headrace import Client, Context, FastMCP
 from headrace.call import Principal
-from headrace.exceptions import UnsupportedByClient
-from headrace.protocol.types import SamplingMessage, TextContent, Tool
+from headrace.exceptions import NotFoundError, ToolError, UnsupportedByClient
+from headrace.protocol.subscriptions import RESOURCE_UPDATED
+from headrace.protocol.types import ResourceUpdatedNotificationParams, SamplingMessage, TextContent, Tool
 from headrace.protocol.versions import ERAS, LATEST, LATEST_HANDSHAKE
 from headrace.server.dependencies import get_access_token, get_context, get_http_headers, get_http_request
 from headrace.server.elicitation import AcceptedElicitation, CancelledElicitation, DeclinedElicitation
@@ -58,7 +61,7 @@ async def test_who_and_what(run: Run, make_peer: Any) -> None:
         assert ctx.request_context.request is None
         assert ctx.request_context.session is ctx.call.peer
         assert ctx.request_context.lifespan_context == {}
-        assert dict(ctx.input_responses) == {"k": {"a": 1}}
+        assert ctx.input_responses == {"k": {"a": 1}}
 
     peer = make_peer(LATEST_HANDSHAKE, input_responses={"k": {"a": 1}})
     await run(look, peer=peer, principal=Principal("me"))
@@ -163,7 +166,8 @@ async def test_sample(run: Run, make_peer: Any) -> None:
         result = await ctx.sample(
             messages, system_prompt="s", max_tokens=9, temperature=0.5, model_preferences=["x"], key="k"
         )
-        assert result.result.model == "m"
+        assert result.response.model == "m"
+        assert result.result == "Paris"
         assert result.content == [TextContent(text="Paris")]
         return result.text
 
@@ -250,6 +254,23 @@ async def test_state_once_and_stream(run: Run, make_peer: Any) -> None:
     assert peer.closed == 1
 
 
+async def test_objects_live_as_long_as_the_call(run: Run, make_peer: Any) -> None:
+    async def work(ctx: Context) -> None:
+        thing = object()
+        await ctx.set_state("a", 1)
+        await ctx.set_state("a", thing, serializable=False)
+        assert await ctx.get_state("a") is thing
+        await ctx.set_state("a", 2)
+        assert await ctx.get_state("a") == 2
+        await ctx.set_state("b", thing, serializable=False)
+        await ctx.delete_state("b")
+        assert await ctx.get_state("b", "none") == "none"
+
+    peer = make_peer()
+    await run(work, peer=peer)
+    assert peer.state == {"a": 2}
+
+
 async def test_resource_updated(run: Run) -> None:
     mcp = FastMCP()
     notices: list[Any] = []
@@ -317,3 +338,167 @@ async def test_context_in_a_worker_thread(ask: Any) -> None:
         return ctx is get_context() and get_http_request().url.path == "/mcp"
 
     assert (await ask(mcp, "tools/call", {"name": "look"}, scope=SCOPE))["structuredContent"] == {"result": True}
+
+
+# As clients see it, in memory
+
+
+def notices(heard: list[Any]) -> Any:
+    async def handler(message: Any) -> None:
+        heard.append(message.method)
+
+    return handler
+
+
+class OwnNotification:
+    method = RESOURCE_UPDATED
+    params = ResourceUpdatedNotificationParams(uri="data://a")
+
+
+class Wrong:
+    method = "notifications/message"
+    params = None
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        "notifications/tools/list_changed",
+        mcp_types.ToolListChangedNotification(),
+        mcp_types.ResourceListChangedNotification(),
+        mcp_types.ResourceUpdatedNotification(params=mcp_types.ResourceUpdatedNotificationParams(uri="data://a")),
+        OwnNotification(),
+    ],
+    ids=lambda sent: type(sent).__name__,
+)
+async def test_send_notification(sent: Any) -> None:
+    method = sent if isinstance(sent, str) else sent.method
+    mcp = FastMCP()
+
+    @mcp.tool
+    async def tell(ctx: Context) -> None:
+        await ctx.send_notification(sent)
+
+    mcp.resource("data://a", name="a")(lambda: "x")
+    told: list[Any] = []
+    others: list[Any] = []
+    async with (
+        Client(mcp, mode="legacy", message_handler=notices(told)) as one,
+        Client(mcp, mode="legacy", message_handler=notices(others)) as two,
+    ):
+        await one.call_tool("tell")
+        await two.ping()
+    assert told == [method]
+    assert others == []
+    async with (
+        Client(mcp, mode="modern") as client,
+        client.listen(tools=True, resources=True, uris=["data://a"]) as heard,
+    ):
+        await client.call_tool("tell")
+        assert (await asyncio.wait_for(anext(heard), 5)).method == method
+
+
+async def test_a_notification_that_nobody_can_listen_to() -> None:
+    mcp = FastMCP()
+
+    @mcp.tool
+    async def tell(ctx: Context) -> None:
+        await ctx.send_notification(Wrong())
+
+    async with Client(mcp, mode="modern") as client:
+        with pytest.raises(ToolError, match="notifications/message can't be sent to a client of this revision"):
+            await client.call_tool("tell")
+
+
+@pytest.mark.parametrize("mode", ["legacy", "modern"])
+async def test_what_the_server_offers(mode: Any) -> None:
+    mcp = FastMCP()
+    mcp.resource("data://a", name="a", meta={"k": 1})(lambda: "text")
+    mcp.resource("data://hidden", name="hidden", enabled=False)(lambda: "x")
+    mcp.resource("data://{id}/part", name="t")(lambda id: id)
+    mcp.prompt("ask")(lambda topic: f"about {topic}")
+
+    @mcp.resource("data://asks", name="asks")
+    async def asks(ctx: Context) -> str:
+        return (await ctx.read_resource("data://a")).contents[0].content + "!"
+
+    @mcp.tool
+    async def look(ctx: Context) -> list[str]:
+        listed = await ctx.list_resources()
+        assert listed[0].meta is not None
+        listed[0].meta["leak"] = 1
+        with pytest.raises(NotFoundError):
+            await ctx.read_resource("data://hidden")
+        with pytest.raises(NotFoundError):
+            await ctx.get_prompt("hidden")
+        found = [each.uri for each in listed] + [each.name for each in await ctx.list_prompts()]
+        for uri in ("data://a", "data://7/part", "data://asks"):
+            found.append((await ctx.read_resource(uri)).contents[0].content)
+        prompt = await ctx.get_prompt("ask", {"topic": "bees"})
+        assert isinstance(prompt.messages[0].content, TextContent)
+        return [*found, prompt.messages[0].content.text]
+
+    async with Client(mcp, mode=mode) as client:
+        for _ in range(2):
+            answer = (await client.call_tool("look")).data
+            assert answer == ["data://a", "data://asks", "ask", "text", "7", "text!", "about bees"]
+        assert (await client.list_resources())[0].meta == {"k": 1}
+
+
+@pytest.mark.parametrize("mode", ["legacy", "modern"])
+@pytest.mark.parametrize(
+    ("lowest", "asked", "legacy"),
+    [
+        ("debug", None, ["debug", "info", "warning", "error"]),
+        ("warning", None, ["warning", "error"]),
+        ("warning", "debug", ["debug", "info", "warning", "error"]),
+        ("debug", "error", ["error"]),
+    ],
+)
+async def test_client_log_level(lowest: Any, asked: Any, legacy: list[str], mode: Any) -> None:
+    """The server's lowest level is for clients of the handshake era that named none."""
+    mcp = FastMCP(client_log_level=lowest)
+    heard: list[str] = []
+
+    @mcp.tool
+    async def log(ctx: Context) -> None:
+        for each in (ctx.debug, ctx.info, ctx.warning, ctx.error):
+            await each("m")
+
+    async def hear(message: Any) -> None:
+        heard.append(message.level)
+
+    async with Client(mcp, mode=mode, log_handler=hear) as client:
+        if asked is not None:
+            await client.set_logging_level(asked)
+        await client.call_tool("log")
+    everything = ["debug", "info", "warning", "error"]  # what a 2026-07-28 client with a handler asks for
+    assert heard == (legacy if mode == "legacy" or asked is not None else everything)
+
+
+def test_an_unknown_client_log_level() -> None:
+    with pytest.raises(ValueError, match="client_log_level is one of debug"):
+        FastMCP(client_log_level="loud")  # type: ignore[arg-type]
+
+
+async def test_what_the_client_declared_of_extensions(run: Run, make_peer: Any) -> None:
+    async def look(ctx: Context) -> Any:
+        known = ("com.example/a", "com.example/b")
+        return [(ctx.client_supports_extension(each), ctx.client_extension_settings(each)) for each in known]
+
+    peer = make_peer(capabilities={"extensions": {"com.example/a": {"k": 1}}})
+    assert await run(look, peer=peer) == [(True, {"k": 1}), (False, None)]
+    assert await run(look, peer=make_peer(capabilities={})) == [(False, None), (False, None)]
+
+
+async def test_nothing_is_sent_after_the_result(run: Run, make_peer: Any) -> None:
+    kept: list[Context] = []
+
+    async def keep(ctx: Context) -> None:
+        kept.append(ctx)
+
+    peer = make_peer(LATEST_HANDSHAKE)
+    await run(keep, peer=peer, meta={"progressToken": "t"})
+    await kept[0].info("late")
+    await kept[0].report_progress(1)
+    assert peer.notes == []

@@ -280,7 +280,7 @@ async def test_input_required_passes_through(ask: Any, mcp: FastMCP) -> None:
     ("uri", "contents"),
     [
         ("data://text", [{"uri": "data://text", "mimeType": "text/plain", "text": "hello"}]),
-        ("data://dict", [{"uri": "data://dict", "mimeType": "application/json", "text": '{"a":1}'}]),
+        ("data://dict", [{"uri": "data://dict", "mimeType": "text/plain", "text": '{"a":1}'}]),
         ("data://bytes", [{"uri": "data://bytes", "mimeType": "image/png", "blob": "AQI="}]),
         (
             "data://many",
@@ -295,7 +295,7 @@ async def test_input_required_passes_through(ask: Any, mcp: FastMCP) -> None:
             [
                 {
                     "uri": "user://7/a/b?limit=3",
-                    "mimeType": "application/json",
+                    "mimeType": "text/plain",
                     "text": '{"id":7,"what":"a/b","limit":3}',
                 }
             ],
@@ -342,6 +342,7 @@ async def test_lists(ask: Any, mcp: FastMCP) -> None:
     assert [tool["name"] for tool in tools] == ["add", "sync_add", "renamed", "fail", "slow", "own_timeout", "asks"]
     assert tools[0] == {
         "name": "add",
+        "title": "Add",
         "description": "Adds.",
         "inputSchema": {
             "type": "object",

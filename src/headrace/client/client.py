@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from importlib import metadata
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -43,6 +42,7 @@ from ..protocol.types import (
     Tool,
 )
 from ..protocol.types import CallToolResult as WireCallToolResult
+from ..version import __version__
 from .connection import Connection
 from .eras import Mode, begin
 from .handlers import (
@@ -70,8 +70,9 @@ class Client:
     """`target` is a server object (in memory), a URL, or a transport.
 
     `mode`: "auto" asks what the server speaks, "modern" insists on requests without a handshake, "legacy" on a
-    handshake; `protocol_version` allows only that revision. `auth` is a bearer token; `timeout` in seconds per
-    operation, over all its rounds.
+    handshake; `protocol_version` allows only that revision. `sampling_capabilities` is what the sampling handler can
+    do beyond plain messages: ``{"tools": {}}``. `auth` is a bearer token; `timeout` in seconds per operation, over all
+    its rounds.
     """
 
     def __init__(
@@ -84,6 +85,7 @@ class Client:
         timeout: float | None = None,
         elicitation_handler: ElicitationHandler | None = None,
         sampling_handler: SamplingHandler | None = None,
+        sampling_capabilities: dict[str, Any] | None = None,
         roots: Roots | None = None,
         log_handler: LogHandler | None = None,
         progress_handler: ProgressHandler | None = None,
@@ -99,11 +101,12 @@ class Client:
         self._handlers = Handlers(
             elicitation=elicitation_handler,
             sampling=sampling_handler,
+            sampling_capabilities=sampling_capabilities,
             roots=roots,
             log=log_handler,
             message=message_handler,
         )
-        self._client_info = client_info or Implementation(name="headrace", version=_own_version())
+        self._client_info = client_info or Implementation(name="headrace", version=__version__)
         self._connection: Connection | None = None
         self._entered = 0
         self._lock = asyncio.Lock()
@@ -413,10 +416,3 @@ class Client:
 
     async def _pages(self, method: str, kind: type[P]) -> list[P]:
         return await all_pages(lambda cursor: self._page(method, kind, cursor), f"{method} of {self.transport.name}")
-
-
-def _own_version() -> str:
-    try:
-        return metadata.version("headrace")
-    except metadata.PackageNotFoundError:  # run from a source tree
-        return "0"

@@ -86,12 +86,14 @@ class Handlers:
         *,
         elicitation: ElicitationHandler | None = None,
         sampling: SamplingHandler | None = None,
+        sampling_capabilities: dict[str, Any] | None = None,
         roots: Roots | None = None,
         log: LogHandler | None = None,
         message: MessageHandler | None = None,
     ) -> None:
         self._elicitation = elicitation
         self._sampling = sampling
+        self._sampling_capabilities = sampling_capabilities or {}
         self._roots = roots
         self._log = log
         self._message = message
@@ -105,7 +107,7 @@ class Handlers:
         modes: dict[str, Any] = {"form": {}, "url": {}} if era.url_elicitation else {}
         return ClientCapabilities(
             elicitation=None if self._elicitation is None else modes,
-            sampling=None if self._sampling is None else {},
+            sampling=None if self._sampling is None else self._sampling_capabilities,
             roots=None if self._roots is None else {},
         )
 

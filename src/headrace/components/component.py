@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, TypeVar
 
@@ -11,7 +10,7 @@ import msgspec
 from ..protocol.types import Icon
 from .visibility import Kind
 
-__all__ = ["Component", "described", "icon_list", "struct"]
+__all__ = ["Component", "icon_list", "struct"]
 
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -88,18 +87,13 @@ class Component:
             own["tags"] = sorted(self.tags)
         if self.version is not None:
             own["version"] = self.version
-        return {**(self.meta or {}), "fastmcp": own} if own else self.meta
+        if own:
+            return {**(self.meta or {}), "fastmcp": own}
+        return None if self.meta is None else dict(self.meta)
 
     def __repr__(self) -> str:
         version = f" {self.version}" if self.version else ""
         return f"<{type(self).__name__} {self.identifier!r}{version}>"
-
-
-def described(function: Callable[..., Any], description: str | None) -> str | None:
-    """The given description, else the function's docstring."""
-    if description is not None:
-        return description
-    return inspect.getdoc(function) if getattr(function, "__name__", None) else None
 
 
 def struct(value: Any, kind: type[S]) -> S | None:

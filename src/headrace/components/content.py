@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Annotated, Any, cast, get_args, get_origin
+from typing import Annotated, Any, Union, cast, get_args, get_origin
 
 import msgspec
 import pydantic
@@ -66,6 +66,8 @@ class Output:
     @classmethod
     def from_annotation(cls, annotation: Any) -> Output | None:
         """None where the annotation says nothing, or says content."""
+        if is_union(annotation):  # what a call is answered with meanwhile is no result of it
+            annotation = Union[tuple(part for part in get_args(annotation) if not _is_question(part))]  # noqa: UP007
         if annotation in (inspect.Parameter.empty, None, type(None), Any, object) or _is_content(annotation):
             return None
         try:
@@ -84,6 +86,11 @@ class Output:
     def from_schema(cls, schema: dict[str, Any], label: str) -> Output:
         """An output schema given by hand. Raises ValueError for one that is none."""
         return cls(schema, checked=JsonSchema(schema, label))
+
+    @property
+    def given(self) -> bool:
+        """Whether the schema was given by hand."""
+        return self._checked is not None
 
     def write(self, value: Any) -> bytes:
         """The JSON of a value. Raises ValidationError for one that the schema does not allow."""
@@ -195,7 +202,7 @@ def block(value: Any) -> ContentBlock:
 
 def json_bytes(value: Any) -> bytes:
     """The JSON of any value; what JSON can't hold becomes its text."""
-    return pydantic_core.to_json(value, by_alias=True, fallback=_fallback)
+    return pydantic_core.to_json(value, by_alias=True, inf_nan_mode="null", fallback=_fallback)
 
 
 def _text(value: Any, json: bytes) -> str:
@@ -209,6 +216,12 @@ def _fallback(value: Any) -> Any:
 def _has_media(value: Any) -> bool:
     return isinstance(value, list | tuple) and any(
         isinstance(item, _MEDIA) or is_sdk(item.__class__) for item in cast("list[Any]", value)
+    )
+
+
+def _is_question(annotation: Any) -> bool:
+    return getattr(annotation, "__name__", "") == InputRequiredResult.__name__ and (
+        annotation is InputRequiredResult or is_sdk(annotation)
     )
 
 

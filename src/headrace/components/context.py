@@ -6,7 +6,7 @@ One is made per call; it speaks to the client through the call's `Peer`, the sam
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, Unpack, get_args
 
 import msgspec
 from msgspec import Raw
@@ -30,7 +30,7 @@ from ..protocol.types import (
     Root,
 )
 from ..types import ResourceResult
-from . import elicitation, sampling, visibility
+from . import elicitation, visibility
 from .dependencies import get_context, get_http_request
 from .elicitation import AcceptedElicitation, CancelledElicitation, DeclinedElicitation, require
 from .visibility import Rule
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from ..server.server import FastMCP
+    from .sampling import Messages, SampleOptions, SamplingResult, StepOptions
 
 __all__ = ["Context", "RequestContext", "current_context", "severity"]
 
@@ -91,12 +92,13 @@ class RequestContext:
 class Context:
     """Given to functions that have a parameter of this type; `get_context` finds it anywhere in a call."""
 
-    __slots__ = ("_finished", "_progress", "call", "fastmcp")
+    __slots__ = ("_finished", "_objects", "_progress", "call", "fastmcp")
 
     def __init__(self, call: Call, fastmcp: FastMCP) -> None:
         self.call = call
         self.fastmcp = fastmcp
         self._progress: float | None = None
+        self._objects: dict[str, Any] | None = None
         self._finished = False
 
     def finish(self) -> None:
@@ -144,9 +146,20 @@ class Context:
         return self.fastmcp.lifespan_value
 
     @property
-    def input_responses(self) -> Mapping[str, Any]:
-        """The client's answers that came with this request, by key: for functions that return InputRequiredResult."""
-        return {key: msgspec.json.decode(raw) for key, raw in self.call.peer.input_responses().items()}
+    def input_responses(self) -> Mapping[str, Any] | None:
+        """The client's answers to what the function asked by returning an InputRequiredResult, by key.
+
+        None in the first round; ElicitResult, CreateMessageResult and ListRootsResult in later ones.
+        """
+        raw = self.call.peer.input_responses()
+        if not raw and self.request_state is None:
+            return None
+        return {key: elicitation.input_response(answer) for key, answer in raw.items()}
+
+    @property
+    def request_state(self) -> str | None:
+        """What the function put into the InputRequiredResult it returned in the round before; None in the first."""
+        return self.call.peer.request_state
 
     @property
     def session(self) -> Peer:
@@ -233,6 +246,8 @@ class Context:
         params: Any = getattr(notification, "params", None)
         if hasattr(params, "model_dump"):
             params = params.model_dump(by_alias=True, exclude_none=True, mode="json")
+        elif isinstance(params, msgspec.Struct):
+            params = msgspec.to_builtins(params)
         if self.call.era.handshake:
             await self.call.peer.note(method, params or {})
         elif method in CHANGES:
@@ -272,7 +287,7 @@ class Context:
     async def enable_components(self, **criteria: Any) -> None:
         """Show components to this session alone; criteria as for `FastMCP.enable`, and ``match_all=True``.
 
-        Raises UnsupportedByClient where the client has no session (2026-07-28).
+        Raises UnsupportedByClient where the client has no session (2026-07-28, stateless HTTP).
         """
         await self._see(visibility.rule(True, **criteria))
 
@@ -286,29 +301,35 @@ class Context:
 
     async def _see(self, rule: Rule | None) -> None:
         peer = self.call.peer
-        if not self.call.era.handshake:
+        if peer.session_id is None:
             raise UnsupportedByClient("What a client sees can only be changed for a session, which this client has not")
         if rule is None:
             await peer.delete_state(_VISIBILITY)
         else:
-            own = msgspec.convert(await peer.get_state(_VISIBILITY) or [], list[Rule])
-            await peer.set_state(_VISIBILITY, msgspec.to_builtins(visibility.followed_by(own, rule)))
+            await peer.set_state(_VISIBILITY, visibility.stored_with(await peer.get_state(_VISIBILITY), rule))
         for method in visibility.changes(rule):
             await peer.note(method, {})
 
     # Questions to the client
 
     async def elicit(
-        self, message: str, response_type: Any = None, *, key: str | None = None
+        self,
+        message: str,
+        response_type: Any = None,
+        *,
+        response_title: str | None = None,
+        response_description: str | None = None,
+        key: str | None = None,
     ) -> AcceptedElicitation[Any] | DeclinedElicitation | CancelledElicitation:
         """Ask the user for data.
 
         `response_type`: None (a mere yes), a scalar type, choices (Literal, Enum, a list of strings), a flat
-        dataclass, pydantic model or TypedDict, or a JSON schema. In 2026-07-28 the call is run again with the
-        answer, found by `key` (else by what was asked). Raises UnsupportedByClient where the client can't be
-        asked, TypeError for a type that no form can hold.
+        dataclass, pydantic model or TypedDict, or a JSON schema; a title and a description are for single values.
+        In 2026-07-28 the call is run again with the answer, found by `key` (else by what was asked). Raises
+        UnsupportedByClient where the client can't be asked, TypeError for a type that no form can hold.
         """
-        return await elicitation.elicit(self.call.peer, message, response_type, key)
+        form = elicitation.form(response_type).labelled(response_title, response_description)
+        return await elicitation.elicit(self.call.peer, message, form, key)
 
     async def elicit_url(
         self, message: str, url: str, *, key: str | None = None, elicitation_id: str | None = None
@@ -325,34 +346,22 @@ class Context:
             params = ElicitationCompleteNotificationParams(elicitation_id=elicitation_id)
             await self.call.peer.note("notifications/elicitation/complete", params)
 
-    async def sample(
-        self,
-        messages: sampling.Messages,
-        *,
-        system_prompt: str | None = None,
-        max_tokens: int = 512,
-        temperature: float | None = None,
-        model_preferences: sampling.Preferences = None,
-        stop_sequences: list[str] | None = None,
-        tools: list[Any] | None = None,
-        tool_choice: sampling.Choice = None,
-        key: str | None = None,
-    ) -> sampling.SamplingResult:
-        """Ask the client's model. `tools` are wire tools; its calls come back in `content`, unexecuted.
+    async def sample(self, messages: Messages, **options: Unpack[SampleOptions]) -> SamplingResult:
+        """Ask the client's model until it answers. `tools` that are functions or components run here when it calls
+        them, once even where this call is replayed; calls of wire tools come back in the answer's `tool_calls`. With
+        a `result_type` its `result` is of that type.
 
-        Raises UnsupportedByClient where the client has no sampling, or none with tools.
+        Raises UnsupportedByClient where the client has no sampling (with tools), ToolError past `max_iterations`.
         """
-        params = sampling.request(
-            messages,
-            system_prompt=system_prompt,
-            max_tokens=max_tokens,
-            temperature=temperature,
-            model_preferences=model_preferences,
-            stop_sequences=stop_sequences,
-            tools=tools,
-            tool_choice=tool_choice,
-        )
-        return await sampling.sample(self.call.peer, params, key)
+        from .sampling import sample
+
+        return await sample(self, messages, **options)
+
+    async def sample_step(self, messages: Messages, **options: Unpack[StepOptions]) -> SamplingResult:
+        """One round of `sample`, for a loop of your own: go on with the answer's `history`."""
+        from .sampling import sample_step
+
+        return await sample_step(self, messages, **options)
 
     async def list_roots(self, *, key: str | None = None) -> list[Root]:
         """The directories the client works in. Raises UnsupportedByClient where it has none to tell."""
@@ -371,15 +380,23 @@ class Context:
     # State: lives with the session in the handshake era, with the call and its retries in 2026-07-28
 
     async def get_state(self, key: str, default: Any = None) -> Any:
+        if self._objects and key in self._objects:
+            return self._objects[key]
         value = await self.call.peer.get_state(key)
         if isinstance(value, Raw):
             value = msgspec.json.decode(value)
         return default if value is None else value
 
-    async def set_state(self, key: str, value: Any) -> None:
+    async def set_state(self, key: str, value: Any, *, serializable: bool = True) -> None:
+        """Keep a JSON value; with ``serializable=False`` any value, which lives as long as this context."""
+        if not serializable:
+            self._objects = {**(self._objects or {}), key: value}
+            return
+        (self._objects or {}).pop(key, None)
         await self.call.peer.set_state(key, value)
 
     async def delete_state(self, key: str) -> None:
+        (self._objects or {}).pop(key, None)
         await self.call.peer.delete_state(key)
 
 

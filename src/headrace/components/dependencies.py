@@ -1,6 +1,6 @@
 """What a running function can ask for without a parameter: its context, its HTTP request, its token.
 
-This is the one file of the floor that knows Starlette; a `Request` is made only when someone asks for it.
+This is the one file of the floor that knows Starlette, which is imported and whose `Request` is made when someone asks.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
-from starlette.requests import Request
-
 if TYPE_CHECKING:
+    from starlette.requests import Request
+
     from ..server.server import FastMCP
     from .context import Context
 
@@ -83,6 +83,9 @@ def get_http_request() -> Request:
 
     Raises RuntimeError where there is none (stdio, in memory).
     """
+    # A doorway: servers that are not asked for a request, or are not on HTTP, do without Starlette.
+    from starlette.requests import Request
+
     context = current.get(None)
     if context is not None and context.call.scope is not None:
         return Request(context.call.scope)
@@ -126,5 +129,5 @@ def _scope() -> Scope | None:
     context = current.get(None)
     if context is not None and context.call.scope is not None:
         return context.call.scope
-    request = http_request.get()
-    return request.scope if isinstance(request, Request) else request
+    request: Any = http_request.get()
+    return getattr(request, "scope", request)  # a Request has one, a scope is one

@@ -23,7 +23,7 @@ from ..call import Peer
 from ..exceptions import UnsupportedByClient, ValidationError
 from ..protocol.downgrade import fit_answer
 from ..protocol.jsonrpc import encode
-from ..protocol.types import ElicitRequestParams
+from ..protocol.types import CreateMessageResult, ElicitRequestParams, ElicitResult, ListRootsResult
 from .json_schema import JsonSchema
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "elicit",
     "elicit_url",
     "form",
+    "input_response",
     "require",
 ]
 
@@ -66,11 +67,27 @@ class CancelledElicitation:
 class Form:
     """What is asked (`schema`) and how an answer becomes a value (`read`: content -> value, or ValidationError)."""
 
-    __slots__ = ("read", "schema")
+    __slots__ = ("read", "schema", "single")
 
-    def __init__(self, schema: Schema, read: Callable[[Raw], Any]) -> None:
+    def __init__(self, schema: Schema, read: Callable[[Raw], Any], single: bool = False) -> None:
+        """`single`: the form has one field, `value`, that the framework put around what was asked for."""
         self.schema = schema
         self.read = read
+        self.single = single
+
+    def labelled(self, title: str | None, description: str | None) -> Form:
+        """The form with these texts at its field. Raises TypeError for a form whose fields are the caller's."""
+        texts = {"title": title, "description": description}
+        given = {name: text for name, text in texts.items() if text is not None}
+        if not given:
+            return self
+        if not self.single:
+            raise TypeError(
+                "elicit: response_title and response_description are for single values; a model's fields have their "
+                "own, as in Field(title=...)"
+            )
+        schema = {**self.schema, "properties": {"value": {**self.schema["properties"]["value"], **given}}}
+        return Form(schema, self.read, True)
 
 
 class _Answer(msgspec.Struct):
@@ -90,10 +107,9 @@ def require(peer: Peer, declared: bool, what: str, capabilities: dict[str, Any])
 
 
 async def elicit(
-    peer: Peer, message: str, response_type: Any, key: str | None
+    peer: Peer, message: str, asked: Form, key: str | None
 ) -> AcceptedElicitation[Any] | DeclinedElicitation | CancelledElicitation:
     """See `Context.elicit`."""
-    asked = form(response_type)
     if not peer.era.elicitation:
         raise UnsupportedByClient("The protocol revision of this client has no elicitation")
     modes = peer.capabilities.elicitation
@@ -192,7 +208,7 @@ def _choice_form(choices: Schema, several: bool) -> Form:
         value = {"type": "array", "items": {"type": "string", **choices}}
     schema: Schema = {"type": "object", "properties": {"value": value}, "required": ["value"]}
     checked = JsonSchema(schema, "elicit")
-    return Form(schema, lambda content: checked.decode(content, "The answer does not fit")["value"])
+    return Form(schema, lambda content: checked.decode(content, "The answer does not fit")["value"], True)
 
 
 def _schema_form(schema: Schema) -> Form:
@@ -223,7 +239,7 @@ def _typed_form(response_type: Any) -> Form:
     if required:
         flat["required"] = required
     read = _reader(adapter)
-    return Form(flat, (lambda content: read(content).value) if single else read)
+    return Form(flat, (lambda content: read(content).value) if single else read, single)
 
 
 def _reader(adapter: TypeAdapter[Any]) -> Callable[[Raw], Any]:
@@ -300,3 +316,23 @@ def _resolve(schema: Schema, definitions: Schema) -> Schema:
         return schema
     target: Schema = definitions.get(str(reference).removeprefix("#/$defs/"), {})
     return target | {key: value for key, value in schema.items() if key not in ("$ref", "$defs")}
+
+
+_ANSWERS: tuple[tuple[str, Any], ...] = (
+    ("action", ElicitResult),
+    ("roots", ListRootsResult),
+    ("model", CreateMessageResult),
+)
+"""A member that only answers of this kind have."""
+
+
+def input_response(answer: Raw) -> Any:
+    """An answer to a question that a function put into its result: typed by its members, else as it came."""
+    value: Any = msgspec.json.decode(answer)
+    for member, kind in _ANSWERS:
+        if isinstance(value, dict) and member in value:
+            try:
+                return msgspec.convert(value, kind)
+            except msgspec.ValidationError:
+                return value  # pyright: ignore[reportUnknownVariableType]
+    return value  # pyright: ignore[reportUnknownVariableType]

@@ -7,13 +7,14 @@ dependency is made once per call, however many ask for it, and closed when the c
 from __future__ import annotations
 
 import contextlib
+import functools
 import inspect
 import types
 import typing
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast, get_args, get_origin
 
-from ..exceptions import InvalidSignature
+from ..exceptions import FastMCPError, InvalidSignature
 from .context import Context
 from .dependencies import get_access_token, get_http_headers, get_http_request
 
@@ -22,16 +23,19 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CONTEXT",
+    "CallArgument",
     "CurrentAccessToken",
     "CurrentContext",
     "CurrentFastMCP",
     "CurrentHeaders",
     "CurrentRequest",
+    "CycleError",
     "Dependency",
     "Depends",
     "Progress",
     "Resolver",
     "TokenClaim",
+    "annotated",
     "dependency_of",
     "is_union",
 ]
@@ -48,12 +52,20 @@ class Dependency:
     def check(self) -> None:
         """Raises InvalidSignature for a dependency that could never be made; called at registration."""
 
+    def optional(self) -> Dependency:
+        """What fills a parameter that may also be None."""
+        return self
+
 
 class Resolver:
     """The dependencies of one call: each made once, context managers left in the reverse order."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, arguments: Mapping[str, Any], dependencies: Mapping[str, Dependency]) -> None:
+        """`arguments` and `dependencies` are those of the function that is called."""
         self.context = context
+        self._arguments = dict(arguments)
+        self._dependencies = dependencies
+        self._under_way: list[str] = []
         self._stack = contextlib.AsyncExitStack()
         self._made: dict[Any, Any] = {}
 
@@ -66,34 +78,63 @@ class Resolver:
         # A dependency may react to an error (roll back), but it can't turn a failed call into one that returned.
         await self._stack.__aexit__(kind, error, traceback)
 
+    async def argument(self, name: str, optional: bool) -> Any:
+        """An argument of the function, given or made. Raises CycleError where it needs itself to be made."""
+        if name not in self._arguments:
+            dependency = self._dependencies.get(name)
+            if dependency is None:
+                if optional:
+                    return None
+                raise FastMCPError(f"CallArgument({name!r}): the function has no such parameter")
+            if name in self._under_way:
+                raise CycleError(f"Arguments that need each other: {' -> '.join((*self._under_way, name))}")
+            self._under_way.append(name)
+            try:
+                self._arguments[name] = await dependency.resolve(self)
+            finally:
+                self._under_way.pop()
+        return self._arguments[name]
+
     async def fill(self, dependencies: Mapping[str, Dependency]) -> dict[str, Any]:
         """The values of parameters by name, made in order."""
         return {name: await dependency.resolve(self) for name, dependency in dependencies.items()}
 
-    async def make(self, factory: Callable[..., Any], needs: Mapping[str, Dependency], use_cache: bool) -> Any:
-        """What the factory gives: awaited, and entered where it is a context manager."""
-        if use_cache and factory in self._made:
-            return self._made[factory]
+    async def make(self, factory: Callable[..., Any], needs: Mapping[str, Dependency], key: object) -> Any:
+        """What the factory gives: entered where it is a context manager, else awaited. Made once for a `key`."""
+        if key is not None and key in self._made:
+            return self._made[key]
+        if inspect.isasyncgenfunction(factory):
+            factory = contextlib.asynccontextmanager(factory)
+        elif inspect.isgeneratorfunction(factory):
+            factory = contextlib.contextmanager(factory)
         value = factory(**await self.fill(needs))
-        if inspect.isawaitable(value):
+        if inspect.isawaitable(value) and not _is_manager(value):
             value = await value
         if isinstance(value, contextlib.AbstractAsyncContextManager):
             value = await self._stack.enter_async_context(cast("contextlib.AbstractAsyncContextManager[Any]", value))
         elif isinstance(value, contextlib.AbstractContextManager):
             value = self._stack.enter_context(cast("contextlib.AbstractContextManager[Any]", value))
-        if use_cache:
-            self._made[factory] = value
+        if key is not None:
+            self._made[key] = value
         return value
 
 
+class CycleError(FastMCPError):
+    """A dependency reads an argument that can only be made with this very dependency."""
+
+
 class _Factory(Dependency):
-    def __init__(self, factory: Callable[..., Any], use_cache: bool) -> None:
+    def __init__(self, factory: Callable[..., Any], use_cache: bool, bindings: Mapping[str, Any]) -> None:
         self._factory = factory
-        self._use_cache = use_cache
+        self._bindings = {
+            name: value if isinstance(value, Dependency) else _Current(lambda context, value=value: value)
+            for name, value in bindings.items()
+        }
+        self._key = (_key(factory), *((name, id(value)) for name, value in bindings.items())) if use_cache else None
         self._needs: Mapping[str, Dependency] | None = None
 
     async def resolve(self, resolver: Resolver) -> Any:
-        return await resolver.make(self._factory, self._own(()), self._use_cache)
+        return await resolver.make(self._factory, self._own(()), self._key)
 
     def check(self) -> None:
         self._own(())
@@ -104,7 +145,7 @@ class _Factory(Dependency):
             if self._factory in above:
                 names = " -> ".join(_name(each) for each in (*above, self._factory))
                 raise InvalidSignature(f"Dependencies that need each other: {names}")
-            needs = _needs(self._factory)
+            needs = _needs(self._factory, self._bindings)
             for each in needs.values():
                 if isinstance(each, _Factory):
                     each._own((*above, self._factory))
@@ -112,13 +153,31 @@ class _Factory(Dependency):
         return self._needs
 
 
-def Depends(factory: Callable[..., Any], *, use_cache: bool = True) -> Any:
+def Depends(factory: Callable[..., Any], *, use_cache: bool = True, **bindings: Any) -> Any:
     """What `factory` gives, made once per call (each time with ``use_cache=False``).
 
     The factory is a function, async or not, or gives a context manager, async or not, which is left when the call
-    ends; its parameters may be dependencies, too.
+    ends (a generator function that yields once is one, too); its parameters may be dependencies.
+    `bindings` are values or dependencies for its parameters.
     """
-    return _Factory(factory, use_cache)
+    return _Factory(factory, use_cache, bindings)
+
+
+class CallArgument(Dependency):
+    """An argument of the function that is called, for a parameter of a dependency: of the same name, or of `name`.
+
+    `optional`: None where the function has no such parameter.
+    """
+
+    def __init__(self, name: str = "", *, optional: bool = False) -> None:
+        self.name = name
+        self._optional = optional
+
+    def named(self, name: str) -> CallArgument:
+        return self if self.name else CallArgument(name, optional=self._optional)
+
+    async def resolve(self, resolver: Resolver) -> Any:
+        return await resolver.argument(self.name, self._optional)
 
 
 class _Current(Dependency):
@@ -211,6 +270,10 @@ def dependency_of(parameter: inspect.Parameter, annotation: Any) -> Dependency |
     """What fills the parameter: its default, its annotation, or the Context; None for one that the client gives."""
     if isinstance(parameter.default, Dependency):
         return parameter.default
+    if is_union(annotation):
+        parts = (dependency_of(parameter.replace(default=parameter.empty), part) for part in get_args(annotation))
+        found = next((each for each in parts if each is not None), None)
+        return found if found in (None, CONTEXT) else found.optional()
     if get_origin(annotation) is Annotated:
         marked = next((each for each in get_args(annotation)[1:] if isinstance(each, Dependency)), None)
         if marked is not None:
@@ -218,21 +281,22 @@ def dependency_of(parameter: inspect.Parameter, annotation: Any) -> Dependency |
     return CONTEXT if _is_context(annotation) else None
 
 
-def _needs(factory: Callable[..., Any]) -> dict[str, Dependency]:
+def _needs(factory: Callable[..., Any], bindings: Mapping[str, Dependency]) -> dict[str, Dependency]:
     try:
         signature = inspect.signature(factory)
     except (TypeError, ValueError) as error:
         raise InvalidSignature(f"Depends({factory!r}): no function with a readable signature: {error}") from error
     try:
-        hints = typing.get_type_hints(inspect.unwrap(factory), include_extras=True)
-    except (TypeError, NameError):  # a class, or names for type checkers only: defaults say enough
+        plain = annotated(factory)
+        hints = typing.get_type_hints(plain.__init__ if inspect.isclass(plain) else plain, include_extras=True)
+    except (TypeError, NameError):  # a builtin, or names for type checkers only: defaults say enough
         hints = dict[str, Any]()
     needs: dict[str, Dependency] = {}
     for name, parameter in signature.parameters.items():
         annotation = hints.get(name, parameter.annotation)
-        found = dependency_of(parameter, annotation)
+        found = bindings.get(name) or dependency_of(parameter, annotation)
         if found is not None:
-            needs[name] = found
+            needs[name] = found.named(name) if isinstance(found, CallArgument) else found
         elif parameter.default is parameter.empty and parameter.kind not in (
             parameter.VAR_POSITIONAL,
             parameter.VAR_KEYWORD,
@@ -241,7 +305,20 @@ def _needs(factory: Callable[..., Any]) -> dict[str, Dependency]:
                 f"The dependency {_name(factory)} has a parameter that nothing fills: {name}; give it a default, "
                 "as in Depends(...)"
             )
+    unknown = bindings.keys() - needs.keys()
+    if unknown:
+        raise InvalidSignature(f"The dependency {_name(factory)} has no parameter {', '.join(sorted(unknown))} to bind")
     return needs
+
+
+def annotated(function: Callable[..., Any]) -> Any:
+    """The function that carries the annotations: inside partials, decorators and callable objects."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    function = inspect.unwrap(function)
+    if inspect.isroutine(function) or inspect.isclass(function):
+        return function
+    return inspect.unwrap(type(function).__call__)
 
 
 def is_union(annotation: Any) -> bool:
@@ -260,6 +337,19 @@ def _token() -> Any:
     if token is None:
         raise RuntimeError("Nobody authenticated: this call has no access token")
     return token
+
+
+def _key(factory: Callable[..., Any]) -> object:
+    """What tells factories apart: equal ones are one, such as a method that is looked up twice."""
+    try:
+        hash(factory)
+    except TypeError:
+        return id(factory)
+    return factory
+
+
+def _is_manager(value: Any) -> bool:
+    return isinstance(value, contextlib.AbstractAsyncContextManager | contextlib.AbstractContextManager)
 
 
 def _name(factory: Callable[..., Any]) -> str:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-import jsonschema_rs
 import msgspec
 import pydantic
 from msgspec import Raw
@@ -35,6 +34,9 @@ class JsonSchema:
     __slots__ = ("_validator", "schema")
 
     def __init__(self, schema: dict[str, Any], label: str) -> None:
+        # A doorway: servers whose schemas all come from signatures do without the validator.
+        import jsonschema_rs
+
         self.schema = schema
         try:
             self._validator = jsonschema_rs.validator_for(

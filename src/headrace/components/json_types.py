@@ -4,7 +4,8 @@ The schema may come from a stranger: its text is never evaluated or fetched, nam
 patterns run on the engine that takes linear time, and the size of what is built is bounded.
 
 What a type can't say is left out rather than refused: ``not``, ``if``, ``contains``, ``patternProperties``, formats
-other than dates, times and UUIDs, rules for members that the schema does not name, and patterns with look-around.
+other than dates, times and UUIDs, rules for members that the schema does not name, patterns with look-around, and
+large patterns.
 """
 
 from __future__ import annotations
@@ -14,13 +15,15 @@ import dataclasses
 import functools
 import itertools
 import keyword
+import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextvars import ContextVar
 from datetime import date, datetime, time, timedelta
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias, Union, cast
 from uuid import UUID
 
+import msgspec
 import pydantic_core
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, GetCoreSchemaHandler, TypeAdapter
 from pydantic_core import CoreSchema, core_schema
@@ -35,7 +38,10 @@ MAX_DEPTH = 64
 """Schemas inside of schemas, references followed."""
 MAX_SCHEMAS = 5_000
 """Schemas that one type is made of."""
+_MAX_PATTERNS = 20_000
+"""What compiling the patterns of one type may cost (`_weight`); those beyond it are not checked."""
 _MAX_NAME = 100
+_LARGE, _LONG = 1e300, 2**31
 
 _FORMATS: dict[Any, Any] = {"date-time": datetime, "date": date, "time": time, "duration": timedelta, "uuid": UUID}
 _STRING = {"minLength": "min_length", "maxLength": "max_length"}
@@ -48,8 +54,8 @@ _NUMBER = {
     "exclusiveMaximum": "lt",
     "multipleOf": "multiple_of",
 }
+_PLAIN: dict[Any, Any] = {"boolean": bool, "null": None, None: Any}
 _BRANCHES = ("anyOf", "oneOf")
-_SCALARS = ("string", "integer", "number", "boolean")
 
 
 def json_schema_to_type(schema: JSONSchema | bool, name: str | None = None) -> Any:
@@ -68,8 +74,8 @@ def json_schema_to_type(schema: JSONSchema | bool, name: str | None = None) -> A
         root["title"] = name
     try:
         return _Builder(root).type_of(root, "Root")
-    except LookupError as error:
-        raise ValueError(f"Not a usable JSON schema: {error}") from None
+    except (LookupError, TypeError, AttributeError, OverflowError) as error:  # `enum` is 3, or `properties` a list
+        raise ValueError(f"Not a usable JSON schema: {error}") from error
 
 
 class _Builder:
@@ -79,6 +85,7 @@ class _Builder:
         self._root = root
         self._count = 0
         self._depth = 0
+        self._patterns = _MAX_PATTERNS
         self._built: dict[int, Any] = {}
         """By the identity of the schema."""
         self._kept: list[Any] = []
@@ -90,11 +97,9 @@ class _Builder:
 
     def type_of(self, schema: Any, hint: str) -> Any:
         """`hint` names what has no title."""
-        self._count += 1
         self._depth += 1
-        if self._depth > MAX_DEPTH or self._count > MAX_SCHEMAS:
-            raise ValueError("Not a usable JSON schema: it is too large or too deep to make a type of it")
         try:
+            self._spend()
             if isinstance(schema, bool):
                 return Any if schema else _NEVER
             if not isinstance(schema, dict):
@@ -103,14 +108,18 @@ class _Builder:
         finally:
             self._depth -= 1
 
+    def _spend(self) -> None:
+        self._count += 1
+        if self._depth > MAX_DEPTH or self._count > MAX_SCHEMAS:
+            raise LookupError("it is too large or too deep to make a type of it")
+
     def _known(self, schema: dict[str, Any], hint: str) -> Any:
         key = id(schema)
         for known in (self._built, self._objects):
             if key in known:
                 return known[key]
         if key in self._aliases:
-            alias = self._aliases[key] or type("Recursive", (_Alias,), {"named": f"recursive-{key}-{id(self)}"})
-            self._aliases[key] = alias
+            alias = self._aliases[key] = self._aliases[key] or type("Recursive", (_Alias,), {})
             return alias
         self._aliases[key] = None
         self._kept.append(schema)
@@ -145,6 +154,8 @@ class _Builder:
             return self._object(schema, hint, key)
         if kind == "array" or (kind is None and ("items" in schema or "prefixItems" in schema)):
             return self._array(schema, hint)
+        if kind == "string":
+            return self._string(schema)
         return _scalar(kind, schema)
 
     def _merged(self, schema: dict[str, Any]) -> dict[str, Any]:
@@ -165,6 +176,7 @@ class _Builder:
     def _followed(self, part: Any) -> Any:
         """What a schema refers to, and the rules beside the reference."""
         for _ in range(MAX_DEPTH):
+            self._spend()
             if not isinstance(part, dict) or "$ref" not in part:
                 return cast("Any", part)
             found = cast("dict[str, Any]", part)
@@ -172,6 +184,19 @@ class _Builder:
                 {word: value for word, value in found.items() if word != "$ref"}, resolve(self._root, found["$ref"])
             )
         raise LookupError("references lead in a circle")
+
+    def _string(self, schema: dict[str, Any]) -> Any:
+        """Dates, times and UUIDs as such; other formats, an e-mail address say, are strings."""
+        kind = _FORMATS.get(schema.get("format"))
+        if kind is not None:
+            return kind
+        bounds = _bounds(schema, _STRING)
+        pattern = schema.get("pattern")
+        if isinstance(pattern, str):
+            self._patterns -= _weight(pattern)
+            if self._patterns >= 0 and _usable(pattern):
+                bounds["pattern"] = pattern
+        return _with(str, bounds)
 
     # Objects
 
@@ -234,28 +259,25 @@ class _Builder:
             return _with(list[Any], _bounds(schema, _ITEMS))
         item = self.type_of(items, hint)
         if schema.get("uniqueItems") is True:
-            if isinstance(items, dict) and cast("dict[str, Any]", items).get("type") in _SCALARS:
+            if item in (str, int, float, bool):
                 return _with(set[item], _bounds(schema, _ITEMS))
             return Annotated[_with(list[item], _bounds(schema, _ITEMS)), AfterValidator(_all_differ)]
-        if items is True:
-            return _with(list, _bounds(schema, _ITEMS))
-        return _with(list[item], _bounds(schema, _ITEMS))
+        return _with(list if items is True else list[item], _bounds(schema, _ITEMS))
 
 
 class _Alias:
     """A type that contains itself and is no dataclass, such as "a string or a list of such"."""
 
-    named: ClassVar[str]
     target: ClassVar[Any] = Any
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        entered = _entered.get()
-        if cls.named in entered:
-            return core_schema.definition_reference_schema(cls.named)
-        token = _entered.set(entered | {cls.named})
+        entered, name = _entered.get(), f"headrace-recursive-{id(cls)}"
+        if name in entered:
+            return core_schema.definition_reference_schema(name)
+        token = _entered.set(entered | {name})
         try:
-            return core_schema.chain_schema([handler.generate_schema(cls.target)], ref=cls.named)
+            return core_schema.chain_schema([handler.generate_schema(cls.target)], ref=name)
         finally:
             _entered.reset(token)
 
@@ -268,31 +290,11 @@ _NOTES = frozenset(
 
 
 def _scalar(kind: Any, schema: dict[str, Any]) -> Any:
-    if kind == "string":
-        return _string(schema)
-    if kind == "integer":
-        return _with(int, _bounds(schema, _NUMBER))
-    if kind == "number":
-        return _with(float, _bounds(schema, _NUMBER))
-    if kind == "boolean":
-        return bool
-    if kind == "null":
-        return None
-    if kind is None:
-        return Any
-    raise LookupError(f"there is no type {kind!r}")
-
-
-def _string(schema: dict[str, Any]) -> Any:
-    """Dates, times and UUIDs as such; other formats, an e-mail address say, are strings."""
-    kind = _FORMATS.get(schema.get("format"))
-    if kind is not None:
-        return kind
-    bounds = _bounds(schema, _STRING)
-    pattern = schema.get("pattern")
-    if isinstance(pattern, str) and _usable(pattern):
-        bounds["pattern"] = pattern
-    return _with(str, bounds)
+    if kind in ("integer", "number"):
+        return _with(int if kind == "integer" else float, _bounds(schema, _NUMBER))
+    if kind not in _PLAIN:
+        raise LookupError(f"there is no type {kind!r}")
+    return _PLAIN[kind]
 
 
 def _usable(pattern: str) -> bool:
@@ -304,13 +306,22 @@ def _usable(pattern: str) -> bool:
     return True
 
 
+def _weight(pattern: str) -> int:
+    """About how large the automaton of a pattern gets: repetitions inside of repetitions multiply."""
+    return len(pattern) * math.prod(int(number[:7]) + 1 for number in re.findall(r"[{,](\d+)", pattern))
+
+
 def _bounds(schema: dict[str, Any], words: Mapping[str, str]) -> dict[str, Any]:
-    numbers = {name: schema.get(word) for word, name in words.items()}
-    return {
-        name: int(number) if name.endswith("length") else number
-        for name, number in numbers.items()
-        if isinstance(number, int | float) and not isinstance(number, bool)
-    }
+    bounds: dict[str, Any] = {}
+    for word, name in words.items():
+        number: Any = schema.get(word)
+        if not isinstance(number, int | float) or isinstance(number, bool) or not -_LARGE < number < _LARGE:
+            continue
+        if name.endswith("length"):
+            bounds[name] = min(max(int(number), 0), _LONG)
+        elif name != "multiple_of" or number > 0:
+            bounds[name] = number
+    return bounds
 
 
 def _with(kind: Any, bounds: dict[str, Any]) -> Any:
@@ -366,7 +377,7 @@ def _marked(value: Any) -> Any:
 
 
 def _all_differ(values: list[Any]) -> list[Any]:
-    if any(_marked(one) == _marked(other) for one, other in itertools.combinations(values, 2)):
+    if len({msgspec.json.encode(value, order="sorted") for value in values}) < len(values):
         raise ValueError("the items must differ from each other")
     return values
 
@@ -380,10 +391,8 @@ def _identifier(text: str, otherwise: str, taken: set[str] | frozenset[str] = fr
         name = f"_{name}"
     if keyword.iskeyword(name):
         name += "_"
-    candidates: Callable[[int], str] = lambda number: f"{name}_{number}"  # noqa: E731
-    return (
-        name if name not in taken else next(each for each in map(candidates, itertools.count(2)) if each not in taken)
-    )
+    numbered = (f"{name}_{number}" for number in itertools.count(2))
+    return name if name not in taken else next(each for each in numbered if each not in taken)
 
 
 _NEVER: Any = _one_of([])

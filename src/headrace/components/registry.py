@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Generic, Literal, TypeVar
 
@@ -33,6 +34,7 @@ class Registry(Generic[C]):
         self._changed = changed or (lambda: None)
         self._items: dict[str, tuple[C, ...]] = {}
         """The versions of each name, highest first; replaced at a change, since other threads may be reading."""
+        self._changing = threading.Lock()
 
     def add(self, item: C) -> C:
         """The component that now has the name.
@@ -40,6 +42,13 @@ class Registry(Generic[C]):
         Raises ValueError for a duplicate under the policy "error", and where one version has a number and another
         has none: without a number nobody could ask for it.
         """
+        with self._changing:
+            added = self._add(item)
+        if added is item:
+            self._changed()
+        return added
+
+    def _add(self, item: C) -> C:
         key = item.identifier
         known = self._items.get(key, ())
         same = next((each for each in known if each.version == item.version), None)
@@ -58,25 +67,25 @@ class Registry(Generic[C]):
             same.unwatch(self._changed)
         versions = [each for each in known if each is not same] + [item]
         if len(versions) > 1:
-            versions.sort(key=lambda each: version_key(each.version), reverse=True)
+            versions.sort(key=lambda each: (version_key(each.version), each.version or ""), reverse=True)
         item.watch(self._changed)
         self._items = {**self._items, key: tuple(versions)}
-        self._changed()
         return item
 
     def remove(self, key: str, version: str | None = None) -> None:
         """Remove a version, or all. Raises NotFoundError for an unknown name or version."""
-        known = self._items.get(key, ())
-        gone = [each for each in known if version is None or each.version == version]
-        if not gone:
-            raise NotFoundError(f"Unknown {self.kind}: {key}" + (f" {version}" if version else ""))
-        items = dict(self._items)
-        items[key] = tuple(each for each in known if each not in gone)
-        if not items[key]:
-            del items[key]
-        for each in gone:
-            each.unwatch(self._changed)
-        self._items = items
+        with self._changing:
+            known = self._items.get(key, ())
+            gone = [each for each in known if version is None or each.version == version]
+            if not gone:
+                raise NotFoundError(f"Unknown {self.kind}: {key}" + (f" {version}" if version else ""))
+            items = dict(self._items)
+            items[key] = tuple(each for each in known if each not in gone)
+            if not items[key]:
+                del items[key]
+            for each in gone:
+                each.unwatch(self._changed)
+            self._items = items
         self._changed()
 
     def get(self, key: str) -> C | None:

@@ -23,7 +23,7 @@ __all__ = [
     "subschemas",
 ]
 
-MAX_BYTES = 1_000_000
+MAX_BYTES = 250_000
 """The JSON of an inlined schema is at most about this long."""
 MAX_DEPTH = 64
 """Schemas inside of schemas."""

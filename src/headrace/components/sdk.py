@@ -23,7 +23,7 @@ def is_sdk(kind: Any) -> bool:
 
 def from_sdk(value: Any) -> Any:
     """The wire struct that a model of the SDK stands for; anything else as it is. Raises msgspec.ValidationError."""
-    kind: Any = type(value)
+    kind: Any = value.__class__
     if not is_sdk(kind) or not hasattr(value, "model_dump"):
         return value
     struct: Any = getattr(wire, kind.__name__, None)

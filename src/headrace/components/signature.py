@@ -6,10 +6,11 @@ gives keyword arguments. Parameters that the framework fills (a `Context`, a dep
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 import typing
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Iterable, Mapping
 from typing import Annotated, Any, cast, get_args, get_origin
 
 import pydantic
@@ -20,7 +21,7 @@ from pydantic.json_schema import JsonSchemaValue
 
 from ..exceptions import InvalidSignature, ValidationError
 from .context import Context
-from .injection import CONTEXT, Dependency, Resolver, dependency_of
+from .injection import CONTEXT, Dependency, Resolver, annotated, dependency_of
 from .json_schema import SchemaWriter, describe_errors
 from .workers import workers
 
@@ -39,6 +40,7 @@ class Function:
         "_contexts",
         "_dependencies",
         "_inner",
+        "_refused",
         "_validate_json",
         "_validate_python",
         "function",
@@ -71,7 +73,10 @@ class Function:
         self.hints = _hints(function, label)
         self._contexts: list[str] = []
         self._dependencies: dict[str, Dependency] = {}
-        self.parameters = self._public(_signature(function, label), by_name, hidden, extra)
+        signature = _signature(function, label)
+        self.parameters = self._public(signature, by_name, hidden, extra)
+        own = {each.name for each in signature.parameters.values() if each.kind is not each.VAR_KEYWORD}
+        self._refused = own - self.parameters.keys()
         adapter = self._adapter({} if by_name else self.parameters)
         self.schema: dict[str, Any] = _schema(adapter, label)
         self._describe(texts or {})
@@ -111,6 +116,13 @@ class Function:
         except pydantic.ValidationError as error:
             raise ValidationError(f"Invalid arguments for {self.label}:\n{describe_errors(error)}") from None
 
+    def check_names(self, arguments: Mapping[str, Any]) -> None:
+        """For arguments checked elsewhere. Raises ValidationError for one that is not the client's to give."""
+        refused = sorted(self._refused & arguments.keys())
+        if refused:
+            lines = "\n".join(f"{name}: no such argument" for name in refused)
+            raise ValidationError(f"Invalid arguments for {self.label}:\n{lines}")
+
     def call(self, arguments: dict[str, Any], context: Context) -> Awaitable[Any]:
         """The awaitable that runs the function: in this task, or in a worker thread for a sync one."""
         for name in self._contexts:
@@ -120,8 +132,9 @@ class Function:
         return self._inner(**arguments)
 
     async def _call_with_dependencies(self, arguments: dict[str, Any], context: Context) -> Any:
-        async with Resolver(context) as resolver:
-            return await self._inner(**arguments, **await resolver.fill(self._dependencies))
+        async with Resolver(context, arguments, self._dependencies) as resolver:
+            made = {name: await resolver.argument(name, False) for name in self._dependencies}
+            return await self._inner(**arguments, **made)
 
     def _public(
         self, signature: inspect.Signature, by_name: bool, hidden: Collection[str], extra: Collection[str]
@@ -146,8 +159,8 @@ class Function:
                 self._dependencies[name] = dependency
             elif name not in hidden:
                 public[name] = parameter.replace(annotation=annotation, kind=parameter.KEYWORD_ONLY)
-            elif parameter.default is parameter.empty:
-                raise InvalidSignature(f"{self.label}: the hidden parameter {name!r} has no default")
+            elif parameter.default is parameter.empty or isinstance(parameter.default, pydantic.fields.FieldInfo):
+                raise InvalidSignature(f"{self.label}: the hidden parameter {name!r} has no plain default")
         unknown = set(hidden) - set(signature.parameters)
         if unknown:
             raise InvalidSignature(f"{self.label}: has no parameter {', '.join(sorted(unknown))} to hide")
@@ -211,30 +224,30 @@ def _is_coroutine_function(function: Callable[..., Any]) -> bool:
 
 
 def _caller(function: Callable[..., Any], run_in_thread: bool) -> Callable[..., Awaitable[Any]]:
-    """A sync function as a coroutine function; what it returns may be awaitable (a lambda around a coroutine)."""
+    """A sync function as a coroutine function; what it returns may be awaitable (a lambda around a coroutine).
+
+    What a generator yields is a list, made here, where the function's dependencies are still open.
+    """
+
+    def finished(**arguments: Any) -> Any:
+        result = function(**arguments)
+        return list(cast("Iterable[Any]", result)) if inspect.isgenerator(result) else result
 
     async def call(**arguments: Any) -> Any:
         if run_in_thread:
-            result = await workers.run(functools.partial(function, **arguments))
+            result = await workers.run(functools.partial(finished, **arguments))
         else:
-            result = function(**arguments)
+            result = finished(**arguments)
+        if inspect.isasyncgen(result):
+            async with contextlib.aclosing(cast("AsyncGenerator[Any]", result)) as items:
+                return [item async for item in items]
         return await result if inspect.isawaitable(result) else result
 
     return call
 
 
-def _plain(function: Callable[..., Any]) -> Any:
-    """The function that carries the annotations: inside partials, decorators and callable objects."""
-    while isinstance(function, functools.partial):
-        function = function.func
-    function = inspect.unwrap(function)
-    if inspect.isroutine(function) or inspect.isclass(function):
-        return function
-    return inspect.unwrap(type(function).__call__)
-
-
 def _hints(function: Callable[..., Any], label: str) -> dict[str, Any]:
-    plain = _plain(function)
+    plain = annotated(function)
     try:
         return typing.get_type_hints(plain, include_extras=True)
     except NameError:

@@ -27,7 +27,10 @@ class Pending:
 def mark(function: F, pending: Pending) -> F:
     """The function unchanged, with what it is to become. Raises TypeError for an object that can't be marked."""
     try:
-        setattr(function, _MARK, pending)
+        marked: Any = function
+        if isinstance(marked, staticmethod):  # what its class gives is the function inside
+            marked = marked.__func__
+        setattr(marked, _MARK, pending)
     except AttributeError:
         raise TypeError(f"{function!r} can't be marked: decorate the function before it is bound") from None
     return function

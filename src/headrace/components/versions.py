@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import functools
-
 import msgspec
 
 __all__ = ["VersionSpec", "version_key"]
 
 
-@functools.cache
 def version_key(version: str | None) -> tuple[int, object]:
-    """Sorts versions: none lowest, then text by its letters, then PEP 440 versions by their numbers."""
-    # A doorway: servers without versions do without the library.
-    from packaging.version import InvalidVersion, Version
+    """Sorts versions: none lowest, then PEP 440 versions by their numbers, then other text by its letters."""
+    # Nothing is kept of it: clients name versions, too. A doorway: servers without versions do without the library.
+    from packaging.version import Version
 
     if version is None:
         return (0, "")
     try:
-        return (2, Version(version))
-    except InvalidVersion:
-        return (1, version.removeprefix("v"))
+        return (1, Version(version))
+    except ValueError:  # no such version, or a number that Python refuses to read
+        return (2, version)
 
 
 class VersionSpec(msgspec.Struct, frozen=True, omit_defaults=True):

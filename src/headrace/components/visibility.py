@@ -18,7 +18,7 @@ from .versions import VersionSpec
 if TYPE_CHECKING:
     from .component import Component
 
-__all__ = ["LISTS", "Kind", "Rule", "changes", "followed_by", "rule", "shown"]
+__all__ = ["LISTS", "MAX_SESSION_RULES", "Kind", "Rule", "changes", "followed_by", "rule", "shown", "stored_with"]
 
 Kind = Literal["tool", "resource", "template", "prompt"]
 
@@ -30,6 +30,10 @@ LISTS: dict[str, tuple[Kind, ...]] = {
 """What each notice of a changed list is about."""
 
 
+MAX_SESSION_RULES = 1000
+"""What clients make a server remember is bounded."""
+
+
 class Rule(msgspec.Struct, frozen=True, omit_defaults=True):
     """Shows or hides the components that meet all of its criteria; without criteria, every component."""
 
@@ -39,6 +43,7 @@ class Rule(msgspec.Struct, frozen=True, omit_defaults=True):
     tags: frozenset[str] | None = None
     kinds: frozenset[Kind] | None = None
     version: VersionSpec | None = None
+    without_tags: frozenset[str] | None = None
 
     def matches(self, component: Component) -> bool:
         return (
@@ -47,6 +52,7 @@ class Rule(msgspec.Struct, frozen=True, omit_defaults=True):
             and (self.tags is None or not self.tags.isdisjoint(component.tags))
             and (self.kinds is None or component.kind in self.kinds)
             and (self.version is None or self.version.matches(component.version, match_none=False))
+            and (self.without_tags is None or self.without_tags.isdisjoint(component.tags))
         )
 
 
@@ -58,13 +64,20 @@ def rule(
     version: VersionSpec | str | None = None,
     tags: Collection[str] | None = None,
     components: Collection[Kind] | None = None,
+    without_tags: Collection[str] | None = None,
     match_all: bool = False,
 ) -> Rule:
     """A rule from what users write. Raises TypeError for a string where a set is meant, ValueError without criteria.
 
     Warns of keys that can match nothing: a key always has an ``@`` before the version, "tool:add@".
     """
-    criteria: dict[str, Any] = {"names": names, "keys": keys, "tags": tags, "kinds": components}
+    criteria: dict[str, Any] = {
+        "names": names,
+        "keys": keys,
+        "tags": tags,
+        "kinds": components,
+        "without_tags": without_tags,
+    }
     for name, value in criteria.items():
         if isinstance(value, str):
             raise TypeError(f"{name} is a set of strings, not one string: {{{value!r}}}")
@@ -92,6 +105,14 @@ def followed_by(rules: Sequence[Rule], last: Rule) -> tuple[Rule, ...]:
     if last == Rule(show=last.show):
         return (last,)
     return (*(each for each in rules if replace(each, show=last.show) != last), last)
+
+
+def stored_with(stored: Any, last: Rule) -> Any:
+    """The rules of a session, as JSON, with one more. Raises RuntimeError beyond `MAX_SESSION_RULES`."""
+    rules = followed_by(msgspec.convert(stored or [], list[Rule]), last)
+    if len(rules) > MAX_SESSION_RULES:
+        raise RuntimeError("Too many rules of visibility for one session: forget them with reset_visibility()")
+    return msgspec.to_builtins(rules)
 
 
 def shown(component: Component, rules: Sequence[Rule]) -> bool:

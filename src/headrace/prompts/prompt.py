@@ -23,10 +23,21 @@ from ..components.standalone import Pending, decorated, mark
 from ..components.visibility import Kind
 from ..exceptions import PromptError, ValidationError
 from ..protocol import types as wire
-from ..protocol.types import GetPromptResult, Icon, InputRequiredResult, PromptArgument, PromptMessage
+from ..protocol.types import GetPromptResult, Icon, InputRequiredResult, PromptArgument, PromptMessage, TextContent
 from ..types import Message, PromptResult
 
-__all__ = ["FunctionPrompt", "Message", "Prompt", "PromptResult", "prompt", "prompt_result"]
+# PromptArgument and the content types are here because users import them from here.
+__all__ = [
+    "FunctionPrompt",
+    "Message",
+    "Prompt",
+    "PromptArgument",
+    "PromptMessage",
+    "PromptResult",
+    "TextContent",
+    "prompt",
+    "prompt_result",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -205,10 +216,7 @@ def _is_text(annotation: Any) -> bool:
     """Whether a parameter takes the text as it is."""
     if get_origin(annotation) is Annotated:
         annotation = get_args(annotation)[0]
-    parts = get_args(annotation) or (annotation,)
-    return all(
-        part in (str, type(None), Any) or part is inspect.Parameter.empty for part in parts
-    ) and annotation is not type(None)
+    return annotation in (str, Any, inspect.Parameter.empty)
 
 
 def _parsed(adapter: TypeAdapter[Any], text: str) -> Any:

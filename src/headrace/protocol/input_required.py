@@ -11,7 +11,7 @@ who asked (principal), an expiry, and a digest of the request it belongs to.
 from __future__ import annotations
 
 import hashlib
-from typing import Any, Protocol, cast
+from typing import Any, NamedTuple, Protocol, cast
 
 import msgspec
 from msgspec import Raw, Struct
@@ -20,7 +20,7 @@ from ..exceptions import InvalidParams, McpError, UnsupportedByClient
 from .jsonrpc import encode
 from .types import ClientCapabilities, InputRequest, InputRequiredResult
 
-__all__ = ["MAX_ROUNDS", "MAX_STATE_BYTES", "Rounds", "Sealer", "check_declared", "request_digest"]
+__all__ = ["MAX_ROUNDS", "MAX_STATE_BYTES", "Binding", "Rounds", "Sealer", "check_declared", "request_digest"]
 
 MAX_ROUNDS = 32
 """Rounds one call may take before it is an error."""
@@ -55,6 +55,9 @@ class _Sealed(Struct, array_like=True):
 
 
 _decode_sealed = msgspec.json.Decoder(_Sealed).decode
+
+
+_OWN_STATE = "headrace.request_state"
 
 
 def request_digest(method: str, params: Raw) -> str:
@@ -97,6 +100,16 @@ def _missing_capability(request: InputRequest, declared: ClientCapabilities) -> 
 def _elicitation_mode(params: Any) -> str:
     mode = cast("dict[str, Any]", params).get("mode") if isinstance(params, dict) else getattr(params, "mode", None)
     return mode or "form"
+
+
+class Binding(NamedTuple):
+    """What a sealed state is bound to, and what seals it."""
+
+    digest: str
+    principal: str
+    expires: float
+    """Seconds since the epoch."""
+    sealer: Sealer
 
 
 class Rounds:
@@ -143,20 +156,27 @@ class Rounds:
         """The answers that came with this very request."""
         return self._fresh
 
-    def key(self, method: str, params: Any, key: str | None) -> str:
+    def key(self, method: str, params: Any, key: str | None, within: str = "") -> str:
         """The key of a question: the caller's own, else a digest of it and how often it was asked before.
+
+        `within` is the step it belongs to: a recorded step asks no more, so its questions count apart from others'.
 
         Raises McpError where one call asks twice under one key: both would get the first one's answer.
         """
         if key is not None:
+            key = within + key
             if key in self._used:
                 raise McpError(f"Two questions of one call have the key {key!r}")
             self._used.add(key)
             return key
-        digest = hashlib.sha256(_canonical([method, params])).hexdigest()[:24]
-        count = self._occurrences.get(digest, 0)
-        self._occurrences[digest] = count + 1
-        return f"{digest}-{count}"
+        digest = hashlib.sha256(_canonical([within, method, params])).hexdigest()[:24]
+        return f"{digest}-{self.occurrence(digest)}"
+
+    def occurrence(self, what: str) -> int:
+        """How often this was counted before in this run."""
+        count = self._occurrences.get(what, 0)
+        self._occurrences[what] = count + 1
+        return count
 
     def answer(self, key: str) -> Raw | None:
         fresh = self._fresh.get(key)
@@ -185,19 +205,34 @@ class Rounds:
         self._effects[key] = raw = Raw(encode(value))
         return raw
 
-    def result(self, *, digest: str, principal: str, expires: float, sealer: Sealer) -> InputRequiredResult:
+    def result(self, binding: Binding) -> InputRequiredResult:
         """The questions of this round. Raises McpError past the caps."""
+        return InputRequiredResult(input_requests=self.asked, request_state=self.seal(binding))
+
+    @property
+    def own_state(self) -> str | None:
+        """What the function put into the `request_state` of a result that it returned itself."""
+        raw = self.values.get(_OWN_STATE)
+        return None if raw is None else msgspec.json.decode(raw, type=str)
+
+    @own_state.setter
+    def own_state(self, state: str) -> None:
+        self.values[_OWN_STATE] = Raw(encode(state))
+
+    def seal(self, binding: Binding) -> str:
+        """What travels through the client. Raises McpError past the caps."""
         if self._round >= MAX_ROUNDS:
             raise McpError(f"The call asked for input {MAX_ROUNDS} times without coming to an end")
         # An answer that came before the run got to its question is kept; one that nobody asked for is not.
         early = {key: self._fresh[key] for key in self._pending & self._fresh.keys()}
         answers = early | self._answers
         pending = sorted((self._pending | self.asked.keys()) - answers.keys())
+        digest, principal, expires, sealer = binding
         state = _Sealed(principal, expires, digest, self._round + 1, answers, self._effects, self.values, pending)
         plain = encode(state)
         if len(plain) > MAX_STATE_BYTES:
             raise McpError(f"The state of the call is larger than {MAX_STATE_BYTES} bytes")
-        return InputRequiredResult(input_requests=self.asked, request_state=sealer.seal(plain))
+        return sealer.seal(plain)
 
 
 def _answers(responses: Raw) -> dict[str, Raw]:

@@ -16,6 +16,8 @@ from typing import Any, ClassVar, Literal, get_args
 import msgspec
 from msgspec import UNSET, Raw
 
+from .spelling import Spelled
+
 # fmt: off
 __all__ = [
     "LOG_LEVELS", "Annotations", "AudioContent",
@@ -55,7 +57,7 @@ class Wire(msgspec.Struct, rename="camel", omit_defaults=True, kw_only=True):
 # Shared parts
 
 
-class Icon(Wire, kw_only=True):
+class Icon(Wire, kw_only=True, metaclass=Spelled):
     src: str
     mime_type: str | None = None
     sizes: list[str] | None = None
@@ -73,7 +75,7 @@ class Implementation(Wire, kw_only=True):
     icons: list[Icon] | None = None
 
 
-class Annotations(Wire, kw_only=True):
+class Annotations(Wire, kw_only=True, metaclass=Spelled):
     audience: list[Role] | None = None
     priority: float | None = None
     """From 0 (optional) to 1 (required)."""
@@ -113,13 +115,15 @@ class ServerCapabilities(Wire, kw_only=True):
 # Content
 
 
-class TextContent(Wire, kw_only=True, tag_field="type", tag="text"):
+class TextContent(Wire, kw_only=True, tag_field="type", tag="text", metaclass=Spelled):
+    type: ClassVar[str] = "text"
     text: str
     annotations: Annotations | None = None
     meta: dict[str, Any] | None = msgspec.field(default=None, name="_meta")
 
 
-class ImageContent(Wire, kw_only=True, tag_field="type", tag="image"):
+class ImageContent(Wire, kw_only=True, tag_field="type", tag="image", metaclass=Spelled):
+    type: ClassVar[str] = "image"
     data: str
     """Base64."""
     mime_type: str
@@ -127,7 +131,8 @@ class ImageContent(Wire, kw_only=True, tag_field="type", tag="image"):
     meta: dict[str, Any] | None = msgspec.field(default=None, name="_meta")
 
 
-class AudioContent(Wire, kw_only=True, tag_field="type", tag="audio"):
+class AudioContent(Wire, kw_only=True, tag_field="type", tag="audio", metaclass=Spelled):
+    type: ClassVar[str] = "audio"
     data: str
     """Base64."""
     mime_type: str
@@ -135,7 +140,7 @@ class AudioContent(Wire, kw_only=True, tag_field="type", tag="audio"):
     meta: dict[str, Any] | None = msgspec.field(default=None, name="_meta")
 
 
-class ResourceContents(Wire, kw_only=True):
+class ResourceContents(Wire, kw_only=True, metaclass=Spelled):
     """TextResourceContents (`text`) or BlobResourceContents (`blob`, base64): exactly one is set."""
 
     uri: str
@@ -145,15 +150,17 @@ class ResourceContents(Wire, kw_only=True):
     meta: dict[str, Any] | None = msgspec.field(default=None, name="_meta")
 
 
-class EmbeddedResource(Wire, kw_only=True, tag_field="type", tag="resource"):
+class EmbeddedResource(Wire, kw_only=True, tag_field="type", tag="resource", metaclass=Spelled):
+    type: ClassVar[str] = "resource"
     resource: ResourceContents
     annotations: Annotations | None = None
     meta: dict[str, Any] | None = msgspec.field(default=None, name="_meta")
 
 
-class ResourceLink(Wire, kw_only=True, tag_field="type", tag="resource_link"):
+class ResourceLink(Wire, kw_only=True, tag_field="type", tag="resource_link", metaclass=Spelled):
     """A resource named in content; it need not be listed."""
 
+    type: ClassVar[str] = "resource_link"
     uri: str
     name: str
     title: str | None = None
@@ -169,6 +176,7 @@ ContentBlock = TextContent | ImageContent | AudioContent | ResourceLink | Embedd
 
 
 class ToolUseContent(Wire, kw_only=True, tag_field="type", tag="tool_use"):
+    type: ClassVar[str] = "tool_use"
     id: str
     name: str
     input: dict[str, Any]
@@ -176,6 +184,7 @@ class ToolUseContent(Wire, kw_only=True, tag_field="type", tag="tool_use"):
 
 
 class ToolResultContent(Wire, kw_only=True, tag_field="type", tag="tool_result"):
+    type: ClassVar[str] = "tool_result"
     tool_use_id: str
     content: list[ContentBlock]
     structured_content: Any = UNSET
@@ -189,7 +198,7 @@ SamplingMessageContentBlock = TextContent | ImageContent | AudioContent | ToolUs
 # Tools, resources, prompts
 
 
-class ToolAnnotations(Wire, kw_only=True):
+class ToolAnnotations(Wire, kw_only=True, metaclass=Spelled):
     """Hints, not promises."""
 
     title: str | None = None
@@ -241,7 +250,7 @@ class ResourceTemplate(Wire, kw_only=True):
     meta: dict[str, Any] | None = msgspec.field(default=None, name="_meta")
 
 
-class PromptArgument(Wire, kw_only=True):
+class PromptArgument(Wire, kw_only=True, metaclass=Spelled):
     name: str
     title: str | None = None
     description: str | None = None
@@ -257,7 +266,7 @@ class Prompt(Wire, kw_only=True):
     meta: dict[str, Any] | None = msgspec.field(default=None, name="_meta")
 
 
-class PromptMessage(Wire, kw_only=True):
+class PromptMessage(Wire, kw_only=True, metaclass=Spelled):
     role: Role
     content: ContentBlock
 
@@ -350,11 +359,13 @@ class SetLevelRequestParams(RequestParams, kw_only=True):
 
 
 class PromptReference(Wire, kw_only=True, tag_field="type", tag="ref/prompt"):
+    type: ClassVar[str] = "ref/prompt"
     name: str
     title: str | None = None
 
 
 class ResourceTemplateReference(Wire, kw_only=True, tag_field="type", tag="ref/resource"):
+    type: ClassVar[str] = "ref/resource"
     uri: str
 
 
@@ -407,13 +418,13 @@ class ToolChoice(Wire, kw_only=True):
     mode: Literal["auto", "required", "none"] | None = None
 
 
-class SamplingMessage(Wire, kw_only=True):
+class SamplingMessage(Wire, kw_only=True, metaclass=Spelled):
     role: Role
     content: SamplingMessageContentBlock | list[SamplingMessageContentBlock]
     meta: dict[str, Any] | None = msgspec.field(default=None, name="_meta")
 
 
-class CreateMessageRequestParams(RequestParams, kw_only=True):
+class CreateMessageRequestParams(RequestParams, kw_only=True, metaclass=Spelled):
     messages: list[SamplingMessage]
     max_tokens: int
     model_preferences: ModelPreferences | None = None
@@ -426,7 +437,7 @@ class CreateMessageRequestParams(RequestParams, kw_only=True):
     tool_choice: ToolChoice | None = None
 
 
-class ElicitRequestParams(RequestParams, kw_only=True):
+class ElicitRequestParams(RequestParams, kw_only=True, metaclass=Spelled):
     """ElicitRequestFormParams (`requested_schema`, `mode` "form" or absent) or ElicitRequestURLParams (`url`)."""
 
     message: str
@@ -437,7 +448,7 @@ class ElicitRequestParams(RequestParams, kw_only=True):
     """2025-11-25 only."""
 
 
-class InputRequest(Wire, kw_only=True):
+class InputRequest(Wire, kw_only=True, metaclass=Spelled):
     """A question inside `InputRequiredResult`: a request without envelope."""
 
     method: str
@@ -468,7 +479,7 @@ class PaginatedResult(CacheableResult, kw_only=True):
     next_cursor: str | None = None
 
 
-class InputRequiredResult(Result, kw_only=True):
+class InputRequiredResult(Result, kw_only=True, metaclass=Spelled):
     """The client is asked first and sends the request again (2026-07-28)."""
 
     result_type: ClassVar[str] = "input_required"
@@ -522,7 +533,7 @@ class GetPromptResult(Result, kw_only=True):
     description: str | None = None
 
 
-class Completion(Wire, kw_only=True):
+class Completion(Wire, kw_only=True, metaclass=Spelled):
     values: list[str]
     """At most 100."""
     total: int | None = None

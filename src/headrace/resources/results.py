@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from typing import Any, get_args, get_origin
+from typing import Any
 
 from ..components.content import json_bytes
 from ..protocol.types import EmbeddedResource, InputRequiredResult, ReadResourceResult, ResourceContents, TextContent
@@ -15,18 +15,9 @@ _TEXT, _BYTES, _JSON = "text/plain", "application/octet-stream", "application/js
 _PARTS = (ResourceContent, ResourceContents, EmbeddedResource, Image, Audio, File, bytes)
 
 
-def guess_mime_type(annotation: Any) -> str | None:
-    """What a function with this return annotation gives; None where it says nothing certain."""
-    kind = get_origin(annotation) or annotation
-    if kind is str:
-        return _TEXT
-    if kind is bytes:
-        return _BYTES
-    if kind is dict or hasattr(kind, "__pydantic_validator__") or hasattr(kind, "__dataclass_fields__"):
-        return _JSON
-    if kind is list and get_args(annotation) and get_args(annotation)[0] in (dict, int, float, bool):
-        return _JSON
-    return None
+def guess_mime_type(annotation: Any) -> str:
+    """What lists say of a function with this return annotation: bytes are bytes, anything else is sent as text."""
+    return _BYTES if annotation is bytes else _TEXT
 
 
 def read_result(
@@ -61,8 +52,9 @@ def _content(part: ResourceContents) -> ResourceContent:
 
 
 def _contents(value: Any, uri: str, mime_type: str | None, meta: dict[str, Any] | None) -> ResourceContents:
+    default = _TEXT
     if isinstance(value, ResourceContent):
-        uri, mime_type = value.uri or uri, value.mime_type
+        default, uri, mime_type = _JSON, value.uri or uri, value.mime_type
         meta = {**(meta or {}), **value.meta} if value.meta else meta
         value = value.content
     if isinstance(value, ResourceContents):
@@ -78,6 +70,4 @@ def _contents(value: Any, uri: str, mime_type: str | None, meta: dict[str, Any] 
     if isinstance(value, bytes | bytearray):
         blob = base64.b64encode(value).decode("ascii")
         return ResourceContents(uri=uri, mime_type=mime_type or _BYTES, blob=blob, meta=meta)
-    if value is None:
-        return ResourceContents(uri=uri, mime_type=mime_type or _TEXT, text="", meta=meta)
-    return ResourceContents(uri=uri, mime_type=mime_type or _JSON, text=json_bytes(value).decode(), meta=meta)
+    return ResourceContents(uri=uri, mime_type=mime_type or default, text=json_bytes(value).decode(), meta=meta)

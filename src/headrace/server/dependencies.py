@@ -4,23 +4,30 @@ from __future__ import annotations
 
 from ..components.dependencies import get_access_token, get_context, get_http_headers, get_http_request, get_server
 from ..components.injection import (
+    CallArgument,
     CurrentAccessToken,
     CurrentContext,
     CurrentFastMCP,
     CurrentHeaders,
     CurrentRequest,
+    CycleError,
     Dependency,
     Depends,
     Progress,
     TokenClaim,
 )
+from .auth.provider import AccessToken
+from .sessions import get_session
 
 __all__ = [
+    "AccessToken",
+    "CallArgument",
     "CurrentAccessToken",
     "CurrentContext",
     "CurrentFastMCP",
     "CurrentHeaders",
     "CurrentRequest",
+    "CycleError",
     "Dependency",
     "Depends",
     "Progress",
@@ -30,4 +37,5 @@ __all__ = [
     "get_http_headers",
     "get_http_request",
     "get_server",
+    "get_session",
 ]

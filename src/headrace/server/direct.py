@@ -80,10 +80,13 @@ async def _call(server: FastMCP, method: str, params: dict[str, Any], version: s
         call = Call(
             method, decode_params(raw), raw, id=outer.id, peer=outer.peer, principal=outer.principal, scope=outer.scope
         )
+    else:
+        call = Call(method, decode_params(raw), raw, id=None, peer=_Nobody())
+    if context is not None and context.fastmcp is server:
         result = await server.serve(call)
     else:
         async with server.lifespan_context():
-            result = await server.serve(Call(method, decode_params(raw), raw, id=None, peer=_NOBODY))
+            result = await server.serve(call)
     if not isinstance(result, kind):
         raise McpError(f"{method} asks the client for input, which only a call of a client can")
     return result
@@ -98,6 +101,10 @@ class _Nobody:
     client_info: Implementation | None = None
     capabilities = ClientCapabilities()
     log_level: str | None = None
+    request_state: str | None = None
+
+    def __init__(self) -> None:
+        self._values: dict[str, Any] = {}
 
     async def note(self, method: str, params: Any) -> None:
         pass
@@ -108,17 +115,20 @@ class _Nobody:
     async def once(self, key: str, function: Callable[[], Awaitable[Any]]) -> Any:
         return await function()
 
+    def occurrence(self, what: str) -> int:
+        return 0
+
     def input_responses(self) -> Mapping[str, Raw]:
         return {}
 
     async def get_state(self, key: str) -> Any:
-        return None
+        return self._values.get(key)
 
     async def set_state(self, key: str, value: Any) -> None:
-        _nobody("keep state for")
+        self._values[key] = value
 
     async def delete_state(self, key: str) -> None:
-        pass
+        self._values.pop(key, None)
 
     async def set_log_level(self, level: str) -> None:
         pass
@@ -132,6 +142,3 @@ class _Nobody:
 
 def _nobody(what: str) -> NoReturn:
     raise UnsupportedByClient(f"This call was made without a client: there is nobody to {what}")
-
-
-_NOBODY = _Nobody()

@@ -93,13 +93,18 @@ class ServerExtension:
     def intercepts(self) -> bool:
         return type(self).intercept_tool_call is not ServerExtension.intercept_tool_call
 
+    @property
+    def has_lifespan(self) -> bool:
+        return type(self).lifespan is not ServerExtension.lifespan
+
 
 def check_bindings(extension: ServerExtension, known: Collection[str]) -> dict[str, MethodBinding]:
     """The extension's methods by name. Raises ValueError for one that is taken."""
-    bindings = {binding.method: binding for binding in extension.methods()}
-    taken = bindings.keys() & set(known)
-    if taken:
-        raise ValueError(f"{extension.identifier} binds {', '.join(sorted(taken))}, which another extension has")
+    bindings: dict[str, MethodBinding] = {}
+    for binding in extension.methods():
+        if binding.method in known or binding.method in bindings:
+            raise ValueError(f"{extension.identifier} binds {binding.method}, which is bound already")
+        bindings[binding.method] = binding
     return bindings
 
 
@@ -108,8 +113,10 @@ async def answer_extension(binding: MethodBinding, call: Call, context: Context)
     value = await binding.handler(context, _params(binding.params_type, call))
     if isinstance(value, Result | Encoded):
         return value
-    body = json_bytes(value or {})
-    members: dict[str, Any] = msgspec.json.decode(body)
+    body = json_bytes({} if value is None else value)
+    members: Any = msgspec.json.decode(body)
+    if not isinstance(members, dict):
+        raise TypeError(f"{binding.method}: a result is an object, not {type(value).__name__}")
     if "_meta" in members or "resultType" in members:
         raise TypeError(f"{binding.method}: _meta and resultType of a result are the server's to write")
     return Encoded(body)

@@ -20,7 +20,6 @@ from ..components.dependencies import http_request, set_http_request
 from ..settings import Settings
 from ..state.events import EventStore, TwoMethodStore, adapt
 from ..state.memory import MemoryBus, MemorySessionStore
-from ..state.sealer import AeadSealer
 from ..transports.http.admission import Rules
 from ..transports.http.endpoint import Endpoint
 from ..transports.http.entrance import Authenticate
@@ -29,6 +28,7 @@ from ..transports.http.head import Head
 from ..transports.http.reply import send_body
 from ..transports.http.sse_legacy import SseEndpoint, check_message_path
 from ..transports.http.stream import Limits
+from .request_state import sealer_of
 
 if TYPE_CHECKING:
     from .auth import AuthProvider
@@ -247,7 +247,7 @@ def create_streamable_http_app(
         bus=MemoryBus(),
         store=store,
         events=None if event_store is None else adapt(event_store),
-        sealer=AeadSealer(settings.secret_key, purpose=f"request-state {server.name}"),
+        sealer=sealer_of(server, settings),
         authenticate=_authenticate(auth, streamable_http_path),
         retry_ms=retry_interval,
     )

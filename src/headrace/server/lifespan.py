@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any, cast
 
@@ -26,9 +26,9 @@ class ComposableLifespan:
         return ComposableLifespan(merged(self, other))
 
 
-def lifespan(function: Callable[[Any], AsyncGenerator[Any]]) -> ComposableLifespan:
+def lifespan(function: Callable[[Any], AsyncIterator[Any]]) -> ComposableLifespan:
     """Make a lifespan of an async generator function that yields once: a dict, or nothing."""
-    return ComposableLifespan(asynccontextmanager(function))
+    return ComposableLifespan(asynccontextmanager(cast("Callable[[Any], AsyncGenerator[Any]]", function)))
 
 
 def merged(*factories: Lifespan) -> Lifespan:
@@ -55,27 +55,33 @@ class SharedLifespan:
     """Counts who is inside: the first starts the user's lifespan, the last ends it. Can be started again.
 
     It runs in a task of its own: who comes first and who leaves last are different tasks, and what a lifespan opens
-    (a task group, say) must be closed where it was opened.
+    (a task group, say) must be closed where it was opened. Each event loop has its own.
     """
 
     def __init__(self, factory: Lifespan | None, server: Any) -> None:
         self.factory = factory
-        self.value: Any = {}
         self._more: list[Callable[[], AbstractAsyncContextManager[Any]]] = []
         self._server = server
-        self._inside = 0
-        self._current: _Running | None = None
+        self._runs: list[_Running] = []
 
     def also(self, make: Callable[[], AbstractAsyncContextManager[Any]]) -> None:
         """Enter one more with the user's, and leave it before. Raises RuntimeError while it runs."""
-        if self._inside:
+        if self._runs:
             raise RuntimeError("The server runs already: add what has a lifespan before")
         self._more.append(make)
 
     @property
     def running(self) -> bool:
         """Whether functions find what the lifespan yields; without a lifespan, always."""
-        return self._idle or self._inside > 0
+        return self._idle or any(each.ready for each in self._runs)
+
+    @property
+    def value(self) -> Any:
+        """What the lifespan of this event loop yielded (in a thread without one, the last); an empty dict if none."""
+        ready = [each for each in self._runs if each.ready]
+        if len(ready) > 1:
+            ready = [each for each in ready if each.task.get_loop() is _loop()] or ready
+        return ready[-1].started.result() if ready else {}
 
     @property
     def _idle(self) -> bool:
@@ -83,28 +89,39 @@ class SharedLifespan:
 
     @asynccontextmanager
     async def enter(self) -> AsyncGenerator[Any]:
+        """Raises RuntimeError in the lifespan itself, before it yields and after."""
         if self._idle:
-            yield self.value
+            yield {}
             return
-        current = self._current
-        if current is None or current.task.get_loop() is not asyncio.get_running_loop():
-            current = self._current = _Running(self._all())
+        run = await self._join()
         try:
             # Whoever comes may be cancelled; the lifespan is not theirs alone.
-            self.value = await asyncio.shield(current.started)
-        except BaseException:
-            if self._inside == 0:
-                self._current = None
-            raise
-        self._inside += 1
-        try:
-            yield self.value
+            yield await asyncio.shield(run.started)
         finally:
-            self._inside -= 1
-            if self._inside == 0:
-                self._current, self.value = None, {}
-                current.stop.set()
-                await current.task
+            await run.leave()
+
+    async def _join(self) -> _Running:
+        """The run of this event loop, a new one where there is none or the last one ends."""
+        loop = asyncio.get_running_loop()
+        self._runs = [each for each in self._runs if not each.task.get_loop().is_closed()]
+        while True:
+            run = next((each for each in self._runs if each.task.get_loop() is loop), None)
+            if run is None:
+                run = _Running(self._all())
+                self._runs.append(run)
+                run.task.add_done_callback(self._forget)
+            elif run.task is asyncio.current_task():
+                raise RuntimeError(
+                    "A lifespan can't call its own server: before it yields there is nothing to serve with"
+                )
+            elif run.ending:
+                await asyncio.wait([run.task])
+                continue
+            run.inside += 1
+            return run
+
+    def _forget(self, task: asyncio.Task[None]) -> None:
+        self._runs = [each for each in self._runs if each.task is not task]
 
     @asynccontextmanager
     async def _all(self) -> AsyncGenerator[Any]:
@@ -116,20 +133,44 @@ class SharedLifespan:
 
 
 class _Running:
-    """A lifespan in its task: `started` has what it yields, or raises; `stop` ends it."""
+    """A lifespan in its task: `started` has what it yields, or raises. It ends when the last of those inside leaves."""
 
     def __init__(self, manager: AbstractAsyncContextManager[Any]) -> None:
         loop = asyncio.get_running_loop()
         self.started: asyncio.Future[Any] = loop.create_future()
-        self.stop = asyncio.Event()
+        self.inside = 0
+        self.ending = False
+        self._stop = asyncio.Event()
         self.task = loop.create_task(self._run(manager))
+
+    @property
+    def ready(self) -> bool:
+        return self.started.done() and not self.ending and self.started.exception() is None
+
+    async def leave(self) -> None:
+        """Raises what the lifespan raises at its end."""
+        self.inside -= 1
+        if self.inside == 0:
+            self.ending = True
+            if self.started.done():
+                self._stop.set()
+            else:
+                self.task.cancel()  # nobody waits for it any more
+            await self.task
 
     async def _run(self, manager: AbstractAsyncContextManager[Any]) -> None:
         try:
             async with manager as value:
                 self.started.set_result({} if value is None else value)
-                await self.stop.wait()
+                await self._stop.wait()
         except BaseException as error:
             if self.started.done():
                 raise
             self.started.set_exception(error)
+
+
+def _loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None

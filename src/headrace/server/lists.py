@@ -16,7 +16,7 @@ from ..protocol.downgrade import fit_result
 from ..protocol.jsonrpc import encode
 from ..protocol.types import Result
 from ..protocol.versions import Era
-from ..tools.tool import Tool
+from ..tools.tool import FunctionTool
 
 if TYPE_CHECKING:
     from .server import FastMCP
@@ -39,6 +39,8 @@ class Lists:
     ) -> Answer:
         """One page, in the order of registration. Raises InvalidParams for a cursor that is none of ours."""
         cursor = call.params.cursor
+        # Before the rules are read: a table is forgotten at every change, so what stays in it is not older than it.
+        table = self._encoded
         rules = await context.rules()
 
         def make() -> Result:
@@ -55,29 +57,40 @@ class Lists:
             )
 
         # What one session alone sees is not kept.
-        return self.kept(call, cursor, make) if rules is self._server.rules else make()
+        return self._kept(table, call, cursor, make) if rules is self._server.rules else make()
 
     def kept(self, call: Call, cursor: str | None, make: Callable[[], Result]) -> Encoded:
         """What `make` gives, encoded; made once until something changes."""
+        return self._kept(self._encoded, call, cursor, make)
+
+    def _kept(
+        self,
+        table: dict[tuple[str, Era, str | None], Encoded],
+        call: Call,
+        cursor: str | None,
+        make: Callable[[], Result],
+    ) -> Encoded:
         # Only cursors of ours get this far without an error, so that no client can fill the table.
         key = (call.method, call.era, cursor)
-        table = self._encoded
         encoded = table.get(key)
         if encoded is None:
-            # Into the table it was looked up in: one that was made before a change is forgotten with it.
             encoded = table[key] = Encoded(encode(fit_result(make(), call.era)))
         return encoded
 
     def _entry(self, registry: Registry[Any], item: Any, rules: Sequence[Rule]) -> Any:
         """A component as lists show it: with its other versions, and schemas without ``$ref``."""
         entry = item.to_wire()
-        if item.version is not None:
+        if not self._server.include_fastmcp_meta:
+            entry.meta = item.meta
+        elif item.version is not None:
             own = {**entry.meta["fastmcp"], "versions": registry.versions(item.identifier, rules)}
             entry.meta = {**entry.meta, "fastmcp": own}
-        if self._server.dereference_schemas and isinstance(item, Tool):
-            entry.input_schema = inline_refs(entry.input_schema)
-            if entry.output_schema is not None:
-                entry.output_schema = inline_refs(entry.output_schema)
+        if self._server.dereference_schemas and isinstance(item, FunctionTool):
+            # What was written by hand stays as it was written.
+            if item.parameters is item.function.schema:
+                entry.input_schema = inline_refs(entry.input_schema)
+            if item.output is not None and not item.output.given:
+                entry.output_schema = inline_refs(item.output.schema)
         return entry
 
 

@@ -40,6 +40,7 @@ from ..protocol.types import (
     DiscoverResult,
     EmptyResult,
     InitializeResult,
+    InputRequiredResult,
     ListPromptsResult,
     ListResourcesResult,
     ListResourceTemplatesResult,
@@ -143,7 +144,7 @@ class Router:
     async def _initialize(self, call: Call, context: Context) -> Answer:
         return InitializeResult(
             protocol_version=call.era.version,
-            capabilities=self._capabilities(),
+            capabilities=self.capabilities(),
             server_info=self._server.info,
             instructions=self._server.instructions,
         )
@@ -152,7 +153,7 @@ class Router:
         def make() -> DiscoverResult:
             return DiscoverResult(
                 supported_versions=MODERN_VERSIONS,
-                capabilities=self._capabilities(),
+                capabilities=self.capabilities(),
                 instructions=self._server.instructions,
                 ttl_ms=self._server.cache_ttl_ms,
                 cache_scope=self._server.cache_scope,
@@ -163,7 +164,8 @@ class Router:
     async def _ping(self, call: Call, context: Context) -> Answer:
         return EmptyResult()
 
-    def _capabilities(self) -> ServerCapabilities:
+    def capabilities(self) -> ServerCapabilities:
+        """What clients that ask are told."""
         return ServerCapabilities(
             tools={"listChanged": True},
             resources={"subscribe": True, "listChanged": True},
@@ -212,7 +214,10 @@ class Router:
             run: CallNext = partial(tool.call, arguments, context)
             for extension in self._interceptors:
                 run = partial(extension.intercept_tool_call, params, context, run)
-            return await run()
+            answer: Any = await run()
+            if not isinstance(answer, CallToolResult | InputRequiredResult):
+                raise TypeError("intercept_tool_call returned no result: it has to return that of call_next()")
+            return answer
         except Exception as error:
             return self._tool_error(tool.name, error)
 
@@ -282,8 +287,13 @@ class Router:
         if completer is None:
             raise MethodNotFound("Method not found: completion/complete (this server completes nothing)")
         params = _decoded(_decode_complete, call)
-        if isinstance(params.ref, PromptReference) and params.ref.name not in self._server.prompts:
-            raise NotFoundError(f"Unknown prompt: {params.ref.name}")
+        rules = await context.rules()
+        if isinstance(params.ref, PromptReference):
+            if self._server.prompts.find(params.ref.name, rules) is None:
+                raise NotFoundError(f"Unknown prompt: {params.ref.name}")
+        elif self._server.templates.find(params.ref.uri, rules) is None:
+            if self._server.resource_manager.find(params.ref.uri, rules) is None:
+                raise NotFoundError(f"Unknown resource: {params.ref.uri}", uri=params.ref.uri)
         value = completer(params.ref, params.argument, params.context)
         return CompleteResult(completion=_completion(await value if inspect.isawaitable(value) else value))
 

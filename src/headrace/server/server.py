@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from functools import cache
-from importlib.metadata import PackageNotFoundError
-from importlib.metadata import version as installed_version
+from functools import reduce
+from threading import Lock
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any, Self, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar, cast, overload
 
 from ..call import Answer, Call
 from ..components.component import Component, icon_list
@@ -26,26 +25,37 @@ from ..prompts.prompt import Prompt
 from ..prompts.prompt_manager import PromptManager
 from ..protocol.jsonrpc import encode
 from ..protocol.subscriptions import PROMPTS_CHANGED, RESOURCE_UPDATED, RESOURCES_CHANGED, TOOLS_CHANGED
-from ..protocol.types import LOG_LEVELS, CacheScope, GetPromptResult, Icon, Implementation, LoggingLevel
+from ..protocol.types import (
+    LOG_LEVELS,
+    CacheScope,
+    GetPromptResult,
+    Icon,
+    Implementation,
+    LoggingLevel,
+    ServerCapabilities,
+)
 from ..protocol.versions import Era
 from ..resources.resource import Resource
 from ..resources.resource_manager import ResourceManager
 from ..resources.security import DEFAULT_RESOURCE_SECURITY, ResourceSecurity
 from ..resources.template import ResourceTemplate
 from ..settings import Settings
-from ..tools.tool import Tool
+from ..tools.tool import FunctionTool, Tool
 from ..tools.tool_manager import ToolManager
 from ..types import PromptResult, ResourceResult, ToolResult
+from ..version import __version__
 from . import direct
 from .extensions import MethodBinding, ServerExtension, check_bindings
 from .lifespan import Lifespan, SharedLifespan
+from .request_state import RequestStateSecurity
 from .router import Router
+from .sessions import SessionStates, StateStore
 
 if TYPE_CHECKING:
     from .auth import AuthProvider
     from .http import StarletteWithLifespan
 
-__all__ = ["CustomRoute", "FastMCP"]
+__all__ = ["CustomRoute", "FastMCP", "Provider"]
 
 C = TypeVar("C", bound=Component)
 F = TypeVar("F", bound=Callable[..., Any])
@@ -65,6 +75,12 @@ class CustomRoute:
     endpoint: Callable[..., Any]
 
 
+class Provider(Protocol):
+    """Registers components with a server."""
+
+    def register(self, server: FastMCP) -> None: ...
+
+
 class FastMCP:
     """An MCP server.
 
@@ -73,6 +89,8 @@ class FastMCP:
     ... def add(a: int, b: int) -> int:
     ...     return a + b
     """
+
+    _changing_rules = Lock()
 
     def __init__(
         self,
@@ -98,15 +116,20 @@ class FastMCP:
         cache_scope: CacheScope = "public",
         client_log_level: LoggingLevel = "debug",
         dereference_schemas: bool = True,
+        include_fastmcp_meta: bool = True,
         resource_security: ResourceSecurity | None = DEFAULT_RESOURCE_SECURITY,
         experimental_capabilities: dict[str, dict[str, Any]] | None = None,
+        session_state_store: StateStore | None = None,
+        request_state_security: RequestStateSecurity | None = None,
     ) -> None:
         """What clients see: name, instructions, version, website, icons.
 
         `cache_ttl` in seconds: how long clients may keep lists and resources (2026-07-28). `mask_error_details` None:
         as the settings say, once an app is made. `list_page_size` None: one page. `client_log_level`: the lowest
         level of log notes for clients that named none (handshake era). `dereference_schemas`: lists show schemas
-        without ``$ref``. `include_tags` and `exclude_tags` are rules of visibility, as `enable` and `disable` make.
+        without ``$ref``. `include_fastmcp_meta`: lists show tags and versions, in ``_meta``. `include_tags` and
+        `exclude_tags` are rules of visibility, as `enable` and `disable` make. `session_state_store` None: memory.
+        `request_state_security` None: the key of the settings.
 
         Raises ValueError for an option that is out of its range.
         """
@@ -116,7 +139,7 @@ class FastMCP:
             raise ValueError(f"client_log_level is one of {', '.join(LOG_LEVELS)}, not {client_log_level!r}")
         self.name = name or "Headrace"
         self.instructions = instructions
-        self.version = _package_version() if version is None else str(version)
+        self.version = __version__ if version is None else str(version)
         self.info = Implementation(
             name=self.name, version=self.version, website_url=website_url, icons=icon_list(icons) or None
         )
@@ -128,7 +151,10 @@ class FastMCP:
         self.cache_scope: CacheScope = cache_scope
         self.client_log_level = client_log_level
         self.dereference_schemas = dereference_schemas
+        self.include_fastmcp_meta = include_fastmcp_meta
         self.experimental_capabilities = experimental_capabilities
+        self.request_state_security = request_state_security
+        self.session_states = SessionStates(session_state_store)
         self.rules: tuple[Rule, ...] = ()
         """Which components are shown; a tuple that is replaced when a rule is added."""
         self.extensions: list[ServerExtension] = []
@@ -149,7 +175,7 @@ class FastMCP:
         for tool in tools or ():
             self.add_tool(tool)
         if include_tags is not None:
-            self.enable(tags=include_tags, only=True)
+            self.disable(without_tags=include_tags)
         if exclude_tags is not None:
             self.disable(tags=exclude_tags)
 
@@ -166,9 +192,13 @@ class FastMCP:
         """The server's Implementation as JSON; only revisions that know all its members ask for it."""
         return self._stamp
 
+    def capabilities(self) -> ServerCapabilities:
+        """What clients that ask are told."""
+        return self._router.capabilities()
+
     def mirrored(self, tool: str) -> Mapping[str, tuple[tuple[str, ...], str]]:
         """Lower-case header -> (path in the arguments, type), for the tool's marked arguments."""
-        found = self.tools.get(tool)
+        found = self.tools.find(tool, self.rules)
         return _NOTHING if found is None else found.mirrored
 
     def on_change(self, notice: Notice) -> Callable[[], None]:
@@ -203,19 +233,20 @@ class FastMCP:
     def enable(self, *, only: bool = False, **criteria: Any) -> Self:
         """Show the components that meet all criteria; with `only`, no others.
 
-        Criteria: `names` (or URIs), `keys`, `tags`, `components` (kinds) as sets, `version`. A later rule wins.
+        Criteria: `names` (or URIs), `keys`, `tags`, `without_tags`, `components` (kinds) as sets, `version`. A later
+        rule wins.
         """
-        if only:
-            self._add_rule(rule(False, match_all=True))
-        return self._add_rule(rule(True, **criteria))
+        show = rule(True, **criteria)
+        return self._add_rules(rule(False, match_all=True), show) if only else self._add_rules(show)
 
     def disable(self, **criteria: Any) -> Self:
         """Hide the components that meet all criteria: they are neither listed nor can they be used."""
-        return self._add_rule(rule(False, **criteria))
+        return self._add_rules(rule(False, **criteria))
 
-    def _add_rule(self, rule: Rule) -> Self:
-        self.rules = followed_by(self.rules, rule)
-        self._changed(*changes(rule))()
+    def _add_rules(self, *added: Rule) -> Self:
+        with self._changing_rules:
+            self.rules = reduce(followed_by, added, self.rules)
+        self._changed(*changes(added[0]))()
         return self
 
     # Lifespan
@@ -248,12 +279,10 @@ class FastMCP:
     def add_tool(self, tool: Tool | Callable[..., Any]) -> Tool:
         """Register a tool, or a function as one. Raises ValueError, InvalidSignature."""
         if not isinstance(tool, Tool):
-            tool = cast("Tool | None", _pending(tool, "tool")) or self._tool(tool)
+            tool = cast("Tool | None", _pending(tool, "tool")) or Tool.from_function(tool)
+        if isinstance(tool, FunctionTool) and tool.strict is None:
+            tool.strict = self.strict_input_validation
         return self.tools.add(tool)
-
-    def _tool(self, function: Callable[..., Any], **options: Any) -> Tool:
-        options.setdefault("strict", self.strict_input_validation)
-        return Tool.from_function(function, **options)
 
     def add_resource(self, resource: Resource | Callable[..., Any]) -> Resource | ResourceTemplate:
         """Register a resource, or a function that ``@resource`` marked. Raises ValueError, TypeError."""
@@ -303,7 +332,7 @@ class FastMCP:
         """
 
         def register(function: F, **given: Any) -> F:
-            self.tools.add(self._tool(function, **given))
+            self.add_tool(Tool.from_function(function, **given))
             return function
 
         return decorated(name_or_fn, options, register)
@@ -357,15 +386,20 @@ class FastMCP:
         """`completion`, as a call."""
         self.completion(function)
 
+    def add_provider(self, provider: Provider) -> None:
+        """Take what a provider registers, such as the tools of a `SessionProvider`."""
+        provider.register(self)
+
     def add_extension(self, extension: ServerExtension) -> None:
         """Advertise and serve a protocol extension. Raises ValueError for one whose name or methods are taken,
-        RuntimeError while the server runs: the extension's lifespan would never be entered."""
+        RuntimeError for one with a lifespan while the server runs: it would never be entered."""
         if not extension.identifier:
             raise ValueError(f"{type(extension).__name__} has no identifier, as in identifier = 'com.example/name'")
         if any(each.identifier == extension.identifier for each in self.extensions):
             raise ValueError(f"The extension {extension.identifier} is already there")
         bindings = check_bindings(extension, self.extension_methods)
-        self._lifespan.also(extension.lifespan)
+        if extension.has_lifespan:
+            self._lifespan.also(extension.lifespan)
         extension.server = self
         self.extensions.append(extension)
         self.extension_methods.update(bindings)
@@ -508,19 +542,17 @@ class FastMCP:
 
         await run_http_async(self, **options)
 
+    async def run_streamable_http_async(self, **options: Any) -> None:
+        await self.run_http_async(transport="streamable-http", **options)
+
+    async def run_sse_async(self, **options: Any) -> None:
+        await self.run_http_async(transport="sse", **options)
+
     async def run_stdio_async(self, **options: Any) -> None:
         """Serve over stdin and stdout; options as in `server.run.run_stdio_async`."""
         from .run import run_stdio_async
 
         await run_stdio_async(self, **options)
-
-
-@cache
-def _package_version() -> str:
-    try:
-        return installed_version("headrace")
-    except PackageNotFoundError:  # a source tree that is not installed
-        return "0+unknown"
 
 
 def _pending(function: Callable[..., Any], *kinds: Kind) -> Any:

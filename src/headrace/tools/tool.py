@@ -28,8 +28,6 @@ __all__ = ["FunctionTool", "Tool", "ToolResult", "tool"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_ANYTHING: dict[str, Any] = {"type": "object", "properties": {}}
-
 
 class Tool(Component):
     """One tool; a subclass says in `run` what it does, and in `parameters` what it takes (a JSON schema).
@@ -54,7 +52,7 @@ class Tool(Component):
         super().__init__(name, **component)
         self.annotations = struct(annotations, ToolAnnotations)
         self.timeout = timeout
-        self.parameters = _ANYTHING if parameters is None else parameters
+        self.parameters: dict[str, Any] = {"type": "object", "properties": {}} if parameters is None else parameters
         self.mirrored = mirrored_arguments(self.parameters, name)
         self.output = Output.from_schema(output_schema, f"Tool {name!r}, output_schema") if output_schema else output
         self._checked: JsonSchema | None = None
@@ -151,7 +149,8 @@ class Tool(Component):
         """The tool as lists show it."""
         return wire.Tool(
             name=self.name,
-            title=self.title or (self.annotations.title if self.annotations else None),
+            # Some clients drop a tool without a title instead of showing its name.
+            title=self.title or (self.annotations and self.annotations.title) or _title(self.name),
             description=self.description,
             input_schema=self.parameters,
             output_schema=self.output_schema,
@@ -191,8 +190,11 @@ class FunctionTool(Tool):
 
     def bind(self, arguments: Raw) -> dict[str, Any]:
         if self._checked is not None:
-            return super().bind(arguments)
-        return self.function.bind(arguments, strict=self.strict)
+            given = super().bind(arguments)
+            self.function.check_names(given)
+            return given
+        # Not False, which would overrule Field(strict=True).
+        return self.function.bind(arguments, strict=self.strict or None)
 
     async def run(self, arguments: dict[str, Any]) -> ToolResult:
         """Call the tool yourself. Raises ValidationError, and what the function raises."""
@@ -204,6 +206,10 @@ class FunctionTool(Tool):
 
     def _answer(self, arguments: dict[str, Any], context: Context) -> Awaitable[Any]:
         return self.function.call(arguments, context)
+
+
+def _title(name: str) -> str:
+    return name.replace("_", " ").replace("-", " ").title()
 
 
 @overload

@@ -2,13 +2,14 @@
 
 The session of the handshake era is a record that the connection keeps, and ends with it. Requests run in tasks of
 the transport; what a call says before its answer goes to the call's own `emit`, what belongs to no call to the
-connection's.
+connection's. Both eras share the ids: on one channel a cancellation names nothing else.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, MutableMapping
+from functools import partial
 from typing import Any
 
 from ..call import Call, Principal, Served
@@ -25,7 +26,7 @@ from ..protocol.requests import (
     new_record,
 )
 from ..protocol.session import advance
-from ..protocol.types import Params
+from ..protocol.types import RequestMeta
 from ..protocol.versions import LATEST_HANDSHAKE, Era, era
 from .exchange import Exchange
 from .notices import Notices, SessionListener, Subscription, grant
@@ -35,7 +36,29 @@ from .questions import Emit, Questions
 __all__ = ["Connection"]
 
 MAX_CALLS = 256
-"""Calls in flight of one connection."""
+"""Calls in flight of one connection, where its client may be anybody."""
+
+
+class _Listening:
+    """A `subscriptions/listen` that is under way."""
+
+    __slots__ = ("_notices", "cancelled", "ended", "subscription")
+
+    def __init__(self, notices: Notices) -> None:
+        self._notices = notices
+        self.ended = asyncio.Event()
+        self.cancelled = False
+        self.subscription: Subscription | None = None
+
+    def cancel(self) -> None:
+        """The client no longer listens: nothing more may be said, no response either."""
+        self.cancelled = True
+        self.end()
+
+    def end(self) -> None:
+        if self.subscription is not None:
+            self._notices.remove(self.subscription)
+        self.ended.set()
 
 
 class Connection:
@@ -54,6 +77,7 @@ class Connection:
         id: str,
         transport: str,
         sealer: Sealer | None,
+        max_calls: int = MAX_CALLS,
     ) -> None:
         self.record = new_record(id)
         self._server = server
@@ -61,11 +85,14 @@ class Connection:
         self._emit = emit
         self._transport = transport
         self._sealer = sealer
+        self._max_calls = max_calls
         self._questions = questions
         self._listener: SessionListener | None = None
-        self._subscriptions: set[asyncio.Event] = set()
         self._running: set[Exchange] = set()
-        self._calls: dict[int | str, Exchange] = {}
+        self._calls: dict[int | str, Exchange | _Listening] = {}
+        self._asking: set[int | str] = set()
+        """The calls that do nothing but wait for their client (handshake era)."""
+        self._deaf = False
 
     @property
     def busy(self) -> bool:
@@ -83,13 +110,73 @@ class Connection:
 
         Raises McpError at once, with nothing begun, for a request that can't be served here.
         """
-        if len(self._running) >= MAX_CALLS:
-            raise InvalidRequest(f"Invalid request: {MAX_CALLS} calls are in flight")
+        if len(self._calls) >= self._max_calls:
+            raise InvalidRequest(f"Invalid request: {self._max_calls} calls are in flight")
         params = decode_params(request.params)
-        if self._sealer is not None and params.meta is not None and params.meta.protocol_version is not None:
-            return self._modern(request, params, emit, self._sealer, principal, scope)
         if request.id in self._calls:
             raise InvalidRequest("Invalid request: a request with this id is in flight in the session")
+        meta = params.meta
+        if self._sealer is not None and meta is not None and meta.protocol_version is not None:
+            peer = self._envelope(request, check_meta(params), emit, self._sealer)
+        else:
+            peer = self._session(request, emit)
+        call = Call(request.method, params, request.params, id=request.id, peer=peer, principal=principal, scope=scope)
+        if peer.era.listen and request.method == "subscriptions/listen":
+            listening = self._calls[request.id] = _Listening(self._notices)
+            return self._listen(listening, call, request.id, emit)
+        exchange = Exchange(self._server.serve, self._server.stamp(peer.era), None, self._running)
+        self._calls[request.id] = exchange
+        return self._run(exchange, call, peer, request.id)
+
+    async def take(self, message: Notification | Response) -> None:
+        """A notification, or the answer to a question; what does not fit is ignored, or raises InvalidRequest."""
+        if isinstance(message, Response):
+            await self._questions.answer(self.record.id, message)
+        elif message.method == "notifications/initialized":
+            self.record.state = advance(self.record.state, "initialized")
+        elif message.method == "notifications/cancelled":
+            id = decode_cancelled(message.params)
+            call = self._calls.get(id) if id is not None else None
+            if call is not None:
+                call.cancel()
+
+    def hang_up(self) -> None:
+        """Nothing more comes from the client: subscriptions end in good order, and so do calls that wait for it."""
+        self._deaf = True
+        self._end_subscriptions()
+        for id in list(self._asking):
+            self._stop_call(id)
+
+    def stop(self) -> None:
+        """The server goes down: `hang_up`, and what still runs is answered with an error that says so."""
+        self.hang_up()
+        self._leave()
+        for exchange in list(self._running):
+            exchange.stop()
+
+    def close(self) -> None:
+        """The client is gone: every call is cancelled, subscriptions end in good order."""
+        self._end_subscriptions()
+        self._leave()
+        for exchange in list(self._running):
+            exchange.cancel()
+
+    def _end_subscriptions(self) -> None:
+        for call in self._calls.values():
+            if isinstance(call, _Listening):
+                call.end()
+
+    def _leave(self) -> None:
+        if self._listener is not None:
+            self._notices.remove(self._listener)
+            self._listener = None
+
+    def _envelope(self, request: Request, meta: RequestMeta, emit: Emit, sealer: Sealer) -> Envelope:
+        spoken = modern_era(meta.protocol_version)
+        check_method(request.method, spoken, self._server.extension_methods)
+        return Envelope(spoken, meta, emit, sealer, self._transport)
+
+    def _session(self, request: Request, emit: Emit) -> Session:
         if request.method == "initialize":
             spoken = self._initialize(request)
         else:
@@ -97,32 +184,8 @@ class Connection:
             self.record.state = advance(self.record.state, "ping" if early_ping else "request")
             spoken = era(self.record.version) or LATEST_HANDSHAKE
             check_method(request.method, spoken, self._server.extension_methods)
-        peer = Session(spoken, self.record, emit, self._transport, questions=self._questions)
-        call = Call(request.method, params, request.params, id=request.id, peer=peer, principal=principal, scope=scope)
-        exchange = self._calls[request.id] = self._exchange(spoken)
-        return self._handshake(exchange, call, peer, request.id)
-
-    async def take(self, message: Notification | Response) -> None:
-        """A notification, or the answer to a question; what does not fit is ignored."""
-        if isinstance(message, Response):
-            await self._questions.answer(self.record.id, message)
-        elif message.method == "notifications/initialized":
-            self.record.state = advance(self.record.state, "initialized")
-        elif message.method == "notifications/cancelled":
-            id = decode_cancelled(message.params)
-            exchange = self._calls.get(id) if id is not None else None
-            if exchange is not None:
-                exchange.cancel()
-
-    def close(self) -> None:
-        """End subscriptions in good order, and cancel every call."""
-        for ended in self._subscriptions:
-            ended.set()
-        if self._listener is not None:
-            self._notices.remove(self._listener)
-            self._listener = None
-        for exchange in list(self._running):
-            exchange.cancel()
+        waits = partial(self._waits, request.id)
+        return Session(spoken, self.record, emit, self._transport, questions=self._questions, waits=waits)
 
     def _initialize(self, request: Request) -> Era:
         spoken = initialize(self.record, request.params)
@@ -130,51 +193,40 @@ class Connection:
         self._notices.add(self._listener)
         return spoken
 
-    async def _handshake(self, exchange: Exchange, call: Call, peer: Session, id: int | str) -> bytes | None:
+    def _waits(self, id: int | str, waiting: bool) -> None:
+        if not waiting:
+            self._asking.discard(id)
+        elif self._deaf:
+            self._stop_call(id)
+        else:
+            self._asking.add(id)
+
+    def _stop_call(self, id: int | str) -> None:
+        call = self._calls.get(id)
+        if isinstance(call, Exchange):
+            call.stop()
+
+    async def _run(self, exchange: Exchange, call: Call, peer: Envelope | Session, id: int | str) -> bytes | None:
         try:
             answered = await exchange.run(call, peer)
         finally:
             del self._calls[id]
         return None if answered is None else answered.body
 
-    async def _modern(
-        self,
-        request: Request,
-        params: Params,
-        emit: Emit,
-        sealer: Sealer,
-        principal: Principal | None,
-        scope: MutableMapping[str, Any] | None,
-    ) -> bytes | None:
+    async def _listen(self, listening: _Listening, call: Call, id: int | str, emit: Emit) -> bytes | None:
+        """The handler says which notices it grants; then they come until the client, the connection or the task
+        ends it."""
         try:
-            meta = check_meta(params)
-            spoken = modern_era(meta.protocol_version)
-            check_method(request.method, spoken, self._server.extension_methods)
-            peer = Envelope(spoken, meta, emit, sealer, self._transport)
-            call = Call(
-                request.method, params, request.params, id=request.id, peer=peer, principal=principal, scope=scope
-            )
-            if request.method == "subscriptions/listen":
-                return await self._listen(call, request.id, emit)
-            answered = await self._exchange(spoken).run(call, peer)
-            return None if answered is None else answered.body
+            granted = await grant(self._server.serve, call)
+            subscription = Subscription(id, granted, lambda message: self._notices.spawn(emit(message)))
+            if not listening.ended.is_set():
+                listening.subscription = subscription
+                subscription.acknowledge()
+                self._notices.add(subscription)
+                await listening.ended.wait()
+            return None if listening.cancelled else subscription.completed(call.era, self._server.stamp(call.era))
         except McpError as error:
-            return encode_error(request.id, error.code, error.message, error.data)
-
-    async def _listen(self, call: Call, id: int | str, emit: Emit) -> bytes:
-        """The handler says which notices it grants; then they come until the connection or the task ends."""
-        granted = await grant(self._server.serve, call)
-        subscription = Subscription(id, granted, lambda message: self._notices.spawn(emit(message)))
-        ended = asyncio.Event()
-        self._subscriptions.add(ended)
-        subscription.acknowledge()
-        self._notices.add(subscription)
-        try:
-            await ended.wait()
+            return encode_error(id, error.code, error.message, error.data)
         finally:
-            self._notices.remove(subscription)
-            self._subscriptions.discard(ended)
-        return subscription.completed(call.era, self._server.stamp(call.era))
-
-    def _exchange(self, spoken: Era) -> Exchange:
-        return Exchange(self._server.serve, self._server.stamp(spoken), None, self._running)
+            listening.end()
+            del self._calls[id]

@@ -20,11 +20,12 @@ from typing import Any, TypeVar
 
 import msgspec
 from msgspec import Raw
+from msgspec.structs import replace
 
 from ..call import Answer, Call, Handler, Principal
 from ..exceptions import McpError, UnsupportedByClient, ValidationError
 from ..protocol.downgrade import fit_notification, fit_question
-from ..protocol.input_required import MAX_ROUNDS, Rounds, Sealer, check_declared, request_digest
+from ..protocol.input_required import MAX_ROUNDS, Binding, Rounds, Sealer, check_declared, request_digest
 from ..protocol.jsonrpc import encode, encode_notification
 from ..protocol.session import SessionRecord
 from ..protocol.types import ClientCapabilities, Implementation, InputRequiredResult, RequestMeta, Result
@@ -43,8 +44,8 @@ _IDLE_PASSES = 8
 MAX_SUBSCRIPTIONS = 1000
 """Resources one session may subscribe to."""
 _NOTHING = ClientCapabilities()
-_effect: ContextVar[object] = ContextVar("headrace_effect", default=None)
-"""The `once` whose function runs in this context."""
+_effect: ContextVar[str] = ContextVar("headrace_effect", default="")
+"""The step (`once`) that runs in this context, as the prefix of the keys inside of it."""
 
 
 class Envelope:
@@ -85,7 +86,7 @@ class Envelope:
         self._passes = 0
         self._cancels = 0
         """How often the call's task was cancelled for a question."""
-        self._busy: set[object] = set()
+        self._busy: set[str] = set()
         """The `once` functions under way: the call is not idle before they are done."""
         self._locks: dict[str, asyncio.Lock] = {}
 
@@ -123,7 +124,7 @@ class Envelope:
         if self._task is None:  # a task that the handler left behind: nobody waits for it
             raise asyncio.CancelledError("The call is over")
         params = fit_question(params, self.era)
-        key = rounds.key(method, params, key)
+        key = rounds.key(method, params, key, _effect.get())
         answer = rounds.answer(key)
         if answer is not None:
             try:
@@ -162,15 +163,13 @@ class Envelope:
 
     async def once(self, key: str, function: Callable[[], Awaitable[Any]]) -> Any:
         rounds = self._open()
+        key = _effect.get() + key
         async with self._locks.setdefault(key, asyncio.Lock()):
-            known = rounds.effect(key)
-            if known is None:
-                known = rounds.keep(key, await self._uninterrupted(function))
+            known = rounds.effect(key) or rounds.keep(key, await self._uninterrupted(f"{key}/", function))
         return msgspec.json.decode(known)
 
-    async def _uninterrupted(self, function: Callable[[], Awaitable[Any]]) -> Any:
+    async def _uninterrupted(self, effect: str, function: Callable[[], Awaitable[Any]]) -> Any:
         """A question that parks meanwhile must not cancel the step half-way: it would run again."""
-        effect = object()
         self._busy.add(effect)
         token = _effect.set(effect)
         try:
@@ -181,8 +180,15 @@ class Envelope:
             if self._parked and not self._cancels:
                 self._stop_when_idle()
 
+    def occurrence(self, what: str) -> int:
+        return self._open().occurrence(_effect.get() + what)
+
     def input_responses(self) -> Mapping[str, Raw]:
         return self._open().responses
+
+    @property
+    def request_state(self) -> str | None:
+        return self._open().own_state
 
     async def get_state(self, key: str) -> Any:
         return self._open().values.get(key)
@@ -216,22 +222,20 @@ class Envelope:
         return self._rounds
 
     def _checked(self, result: InputRequiredResult) -> InputRequiredResult:
-        """Questions that a function returned itself: without state, and of kinds that the client declared."""
-        if result.request_state is not None:
-            raise McpError(
-                "A returned InputRequiredResult has no requestState here: keep what lasts with ctx.set_state"
-            )
+        """Questions that a function returned itself: of kinds that the client declared, and its state sealed."""
         check_declared(result, self.capabilities)
-        return result
+        if result.request_state is None:
+            return result
+        self._open().own_state = result.request_state
+        return replace(result, request_state=self._open().seal(self._binding()))
 
     def _questions(self) -> Result:
+        return self._open().result(self._binding())
+
+    def _binding(self) -> Binding:
         call = self._bound_call()
-        return self._open().result(
-            digest=request_digest(call.method, call.raw),
-            principal=_principal_id(call.principal),
-            expires=time.time() + STATE_SECONDS,
-            sealer=self._sealer,
-        )
+        digest = request_digest(call.method, call.raw)
+        return Binding(digest, _principal_id(call.principal), time.time() + STATE_SECONDS, self._sealer)
 
     def _bound_call(self) -> Call:
         if self._call is None:
@@ -260,6 +264,7 @@ class Session:
         "_waits",
         "era",
         "record",
+        "request_state",
         "transport",
     )
 
@@ -288,6 +293,7 @@ class Session:
         self._asked: set[asyncio.Future[Raw]] = set()
         self._over = False
         self._responses: dict[str, Raw] = {}
+        self.request_state: str | None = None
 
     @property
     def session_id(self) -> str | None:
@@ -327,6 +333,7 @@ class Session:
                 *(self.ask(request.method, request.params, check=Raw.copy) for request in asked.values())
             )
             self._responses = dict(zip(asked, answers, strict=True))
+            self.request_state = result.request_state
             result = await handler(call)
         return result
 
@@ -353,6 +360,9 @@ class Session:
 
     async def once(self, key: str, function: Callable[[], Awaitable[Any]]) -> Any:
         return msgspec.json.decode(encode(await function()))
+
+    def occurrence(self, what: str) -> int:
+        return 0  # nothing is replayed
 
     def input_responses(self) -> Mapping[str, Raw]:
         return self._responses

@@ -3,16 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from ...exceptions import ClientError
 from .base import Transport
 
-__all__ = ["Transport", "transport_for"]
+if TYPE_CHECKING:
+    from .http import StreamableHttpTransport
+    from .memory import MemoryTransport
+    from .stdio import StdioTransport
+
+__all__ = ["MemoryTransport", "StdioTransport", "StreamableHttpTransport", "Transport", "transport_for"]
+
+_HOMES = {"MemoryTransport": "memory", "StdioTransport": "stdio", "StreamableHttpTransport": "http"}
+
+
+def __getattr__(name: str) -> Any:
+    # Loaded when first used: a client in memory does without the HTTP library.
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{home}", __name__), name)
 
 
 def transport_for(target: Any, *, headers: Mapping[str, str] | None = None, auth: str | None = None) -> Transport:
-    """The transport for a server object, a URL, or a transport itself.
+    """The transport for a server object, a URL, or a transport itself (a server's command is one: `StdioTransport`).
 
     Raises ClientError for a target that is none of them, or for headers where there is no HTTP.
     """

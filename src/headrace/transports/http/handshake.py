@@ -135,7 +135,7 @@ class Handshake:
         record = new_record()
         spoken = initialize(record, request.params)
         with service.reply(arrival) as reply:
-            peer = Session(spoken, record, reply.emit, "http", no_questions=NO_QUESTIONS_STATELESS)
+            peer = Session(spoken, record, reply.emit, "streamable-http", no_questions=NO_QUESTIONS_STATELESS)
             call = arrival.call(request, params or Params(), peer)
             answered = await service.exchange(reply, spoken).run(call, peer)
             if self._sessions is not None and answered is not None and answered.error is None:
@@ -238,13 +238,13 @@ class Handshake:
     def _peer(self, record: SessionRecord, spoken: Era, reply: Reply, *, batch: bool = False) -> Session:
         sessions = self._sessions
         if sessions is None:
-            return Session(spoken, record, reply.emit, "http", no_questions=NO_QUESTIONS_STATELESS)
+            return Session(spoken, record, reply.emit, "streamable-http", no_questions=NO_QUESTIONS_STATELESS)
         json_only = self._service.rules.json_response
         return Session(
             spoken,
             record,
             reply.emit,
-            "http",
+            "streamable-http",
             store=sessions.store,
             questions=None if json_only else sessions.questions,
             no_questions=NO_QUESTIONS_JSON,

@@ -89,7 +89,7 @@ class Modern:
     def _peer(self, params: Params, era: Era, emit: Emit) -> Envelope:
         meta = params.meta
         assert meta is not None  # admitted
-        return Envelope(era, meta, emit, self._sealer, "http")
+        return Envelope(era, meta, emit, self._sealer, "streamable-http")
 
 
 async def _drop(message: bytes) -> None:

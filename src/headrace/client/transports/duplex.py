@@ -1,0 +1,272 @@
+"""One channel for everything, the client's side: memory and stdio.
+
+A pump takes messages from the channel and never waits for anyone. Responses, notes and questions are heard by one
+task, in order, so that a response is not there before the notes that came ahead of it. Two kinds go past that task:
+notices of a subscription, which its reader may leave waiting, and responses to requests of the handlers themselves,
+which it would wait for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from contextvars import ContextVar
+from typing import Protocol
+
+import msgspec
+
+from ...exceptions import ClientError, McpError
+from ...protocol.jsonrpc import Message, Notification, Response, decode, decode_batch, encode_notification, is_batch
+from ...protocol.types import CancelledNotificationParams
+from ...protocol.versions import Era
+from .base import Hear, Outgoing, Refused
+
+__all__ = ["Channel", "DuplexTransport"]
+
+logger = logging.getLogger(__name__)
+
+MAX_UNHEARD = 10_000
+"""Messages that wait for the client's handlers; notes past it are dropped."""
+MAX_BATCH = 1000
+_CANCEL_SECONDS = 1.0
+_SUBSCRIPTION = b"io.modelcontextprotocol/subscriptionId"
+_hearing: ContextVar[bool] = ContextVar("headrace_hearing", default=False)
+"""Whether this is a handler of what the server says, or a task it started."""
+
+
+class Channel(Protocol):
+    @property
+    def session_id(self) -> str | None: ...
+
+    async def send(self, body: bytes) -> None:
+        """Raises ClientError where the other side is gone."""
+        ...
+
+    async def receive(self) -> bytes:
+        """Raises ClientError, again and again, once the other side is gone."""
+        ...
+
+
+class _Meta(msgspec.Struct):
+    subscription: int | str | None = msgspec.field(name="io.modelcontextprotocol/subscriptionId", default=None)
+
+
+class _Marked(msgspec.Struct):
+    meta: _Meta = msgspec.field(name="_meta", default_factory=_Meta)
+
+
+_decode_marked = msgspec.json.Decoder(_Marked).decode
+
+
+class _Waiting:
+    """A request that waits for its response: what it hears by itself, and whether a handler made it."""
+
+    __slots__ = ("nested", "said")
+
+    def __init__(self) -> None:
+        self.said: asyncio.Queue[Message | ClientError] = asyncio.Queue()
+        self.nested = _hearing.get()
+
+
+class DuplexTransport:
+    """`connect` opens the channel and closes it. `probe_seconds`: how long a server that may be older has to answer
+    the question which revisions it speaks (2026-07-28, stdio, Backward Compatibility)."""
+
+    mirrors_headers = False
+
+    def __init__(
+        self,
+        name: str,
+        connect: Callable[[], AbstractAsyncContextManager[Channel]],
+        *,
+        probe_seconds: float | None = None,
+    ) -> None:
+        self._name = name
+        self._connect = connect
+        self._probe_seconds = probe_seconds
+        self._held: _Held | None = None
+        self._channel: Channel | None = None
+        self._failure: ClientError | None = None
+        self._agreed = False
+        self._answered = False
+        self._waiting: dict[int | str, _Waiting] = {}
+        self._heard: asyncio.Queue[Message | ClientError] = asyncio.Queue()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @property
+    def session_id(self) -> str | None:
+        return self._channel.session_id if self._channel is not None and self._agreed else None
+
+    async def open(self, hear: Hear) -> None:
+        held = _Held(self._connect())
+        channel = await held.enter()
+        self._held, self._channel = held, channel
+        self._failure, self._agreed, self._answered = None, False, False
+        self._heard = asyncio.Queue()
+        loop = asyncio.get_running_loop()
+        self._tasks = [loop.create_task(self._pump(channel)), loop.create_task(self._listen(hear))]
+
+    async def close(self) -> None:
+        held, self._held = self._held, None
+        self._channel, self._agreed = None, False
+        tasks, self._tasks = self._tasks, []
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        if held is not None:
+            await held.leave()
+
+    async def request(self, outgoing: Outgoing, hear: Hear) -> Response:
+        channel = self._open_channel()
+        waiting = self._waiting[outgoing.id] = _Waiting()
+        probe = outgoing.method == "server/discover" and not self._answered
+        try:
+            async with asyncio.timeout(self._probe_seconds if probe else None):
+                await channel.send(outgoing.body)
+                while not isinstance(message := await waiting.said.get(), Response):
+                    if isinstance(message, ClientError):
+                        raise message
+                    await hear(message)
+            self._answered = True
+            return message
+        except TimeoutError:
+            # In words that `eras` understands: there is a server, but none that knows the question.
+            raise Refused(f"{self._name} does not answer server/discover", 404) from None
+        except asyncio.CancelledError:
+            if not self._agreed and not probe:  # with a handshake, the client says so itself
+                await self._give_up(channel, outgoing.id)
+            raise
+        finally:
+            del self._waiting[outgoing.id]
+
+    async def send(self, body: bytes) -> None:
+        await self._open_channel().send(body)
+
+    def agree(self, era: Era) -> None:
+        self._agreed = True
+
+    async def listen(self) -> None:
+        """The channel is listened to from the beginning."""
+
+    def _open_channel(self) -> Channel:
+        if self._channel is None:
+            raise ClientError(f"Not connected to {self._name}: use the client in `async with client:`")
+        if self._failure is not None:
+            raise self._failure
+        return self._channel
+
+    async def _give_up(self, channel: Channel, id: int) -> None:
+        """There is no stream to close: the cancellation is said (2026-07-28, stdio, Cancellation)."""
+        params = CancelledNotificationParams(request_id=id, reason="The client gave the request up")
+        with contextlib.suppress(ClientError, TimeoutError):
+            async with asyncio.timeout(_CANCEL_SECONDS):
+                await channel.send(encode_notification("notifications/cancelled", params))
+
+    async def _pump(self, channel: Channel) -> None:
+        while self._failure is None:
+            try:
+                for message in self._decoded(await channel.receive()):
+                    self._route(message)
+            except ClientError as error:
+                self._failure = error
+                for waiting in self._waiting.values():
+                    if waiting.nested:
+                        waiting.said.put_nowait(error)
+                self._heard.put_nowait(error)
+
+    def _decoded(self, body: bytes) -> list[Message]:
+        """What is no message is left out: some servers print what they should not."""
+        try:
+            if not is_batch(body):
+                return [decode(body)]
+            items = decode_batch(body, MAX_BATCH)
+        except McpError as error:
+            logger.warning("%s sent what is no JSON-RPC message: %s", self._name, error)
+            return []
+        return [item for item in items if not isinstance(item, McpError)]
+
+    def _route(self, message: Message) -> None:
+        if isinstance(message, Response):
+            waiting = self._of(message)
+            if waiting is not None and waiting.nested:
+                waiting.said.put_nowait(message)
+                return
+        unheard = self._heard
+        if isinstance(message, Notification):
+            waiting = self._subscription(message)
+            if waiting is not None:
+                unheard = waiting.said
+            if unheard.qsize() >= MAX_UNHEARD:
+                logger.warning("%s says more than is heard: %s was dropped", self._name, message.method)
+                return
+        unheard.put_nowait(message)
+
+    async def _listen(self, hear: Hear) -> None:
+        _hearing.set(True)
+        while True:
+            message = await self._heard.get()
+            if isinstance(message, ClientError):
+                for waiting in self._waiting.values():
+                    waiting.said.put_nowait(message)
+            elif not isinstance(message, Response):
+                await hear(message)
+            elif waiting := self._of(message):
+                waiting.said.put_nowait(message)
+            else:
+                logger.debug("%s answered a request that nobody waits for: %r", self._name, message.id)
+
+    def _of(self, response: Response) -> _Waiting | None:
+        """Who waits for a response. An error without an id, of a server that could not read one, is taken by the only
+        one there is."""
+        if response.id is None:
+            return next(iter(self._waiting.values())) if len(self._waiting) == 1 else None
+        return self._waiting.get(response.id)
+
+    def _subscription(self, note: Notification) -> _Waiting | None:
+        if _SUBSCRIPTION not in bytes(note.params):
+            return None
+        try:
+            id = _decode_marked(note.params).meta.subscription
+        except msgspec.ValidationError:
+            return None
+        return self._waiting.get(id) if id is not None else None
+
+
+class _Held:
+    """A channel that one task opens and closes, whoever opens and closes the client."""
+
+    def __init__(self, manager: AbstractAsyncContextManager[Channel]) -> None:
+        self._manager = manager
+        self._leave = asyncio.Event()
+        self._entered: asyncio.Future[Channel] = asyncio.get_running_loop().create_future()
+        self._task: asyncio.Task[None] | None = None
+
+    async def enter(self) -> Channel:
+        """Raises what entering raises."""
+        self._task = asyncio.get_running_loop().create_task(self._hold())
+        try:
+            await asyncio.wait([self._entered, self._task], return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            self._task.cancel()
+            raise
+        if not self._entered.done():
+            await self._task
+        return self._entered.result()
+
+    async def leave(self) -> None:
+        self._leave.set()
+        if self._task is not None:
+            await self._task
+
+    async def _hold(self) -> None:
+        async with self._manager as channel:
+            self._entered.set_result(channel)
+            await self._leave.wait()

@@ -1,0 +1,28 @@
+"""Two spellings of a member: ours, and the wire's."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+__all__ = ["Spelled"]
+
+
+class Spelled(msgspec.StructMeta):
+    """Classes that users make: they take the wire's spelling, and a constant member, as the official SDK's do.
+
+    >>> Icon(src="i.png", mimeType="image/png"), TextContent(type="text", text="")
+    """
+
+    if not TYPE_CHECKING:  # type checkers know our spelling
+
+        def __call__(cls, *args, **members):
+            if all(name in cls.__struct_fields__ for name in members):
+                return super().__call__(*args, **members)
+            names = dict(zip(cls.__struct_encode_fields__, cls.__struct_fields__, strict=True))
+            config = cls.__struct_config__
+            constants = {config.tag_field: config.tag, "result_type": getattr(cls, "result_type", None)}
+            respelled = {names.get(name, name): value for name, value in members.items()}
+            own = {name: value for name, value in respelled.items() if value is None or constants.get(name) != value}
+            return super().__call__(*args, **own)

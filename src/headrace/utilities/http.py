@@ -1,0 +1,7 @@
+"""`find_available_port`."""
+
+from __future__ import annotations
+
+from ..testing.ports import find_available_port
+
+__all__ = ["find_available_port"]
