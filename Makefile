@@ -11,7 +11,7 @@ unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP VIRTUAL_ENV CONDA_PREFIX NODE_PATH 
 
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run test check format conformance clean help
+.PHONY: run test check format conformance compare clean help
 
 help:
 	@echo 'make run          serve examples/quickstart.py on http://127.0.0.1:8000/mcp'
@@ -19,6 +19,7 @@ help:
 	@echo 'make check        format, lint, strict types, architecture'
 	@echo 'make format       mend format and lint where a tool can'
 	@echo 'make conformance  only the conformance suite, as a table'
+	@echo 'make compare      FastMCP'"'"'s documentation, run there and here (ARGS=path of a clone)'
 	@echo 'make clean        remove what the other targets made'
 
 run: $(VENV)/.run
@@ -39,6 +40,9 @@ format: $(VENV)/.dev
 
 conformance: $(VENV)/.dev $(NODE_MODULES)/.stamp
 	$(BIN)/python scripts/conformance.py $(ARGS)
+
+compare: $(VENV)/.dev
+	$(BIN)/python scripts/fastmcp_docs $(ARGS)
 
 clean:
 	rm -rf $(VENV) $(NODE_MODULES) dist build .pytest_cache .ruff_cache
