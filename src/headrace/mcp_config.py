@@ -27,6 +27,7 @@ __all__ = [
     "RemoteMCPServer",
     "StdioMCPServer",
     "infer_transport_type_from_url",
+    "read_json",
     "update_config_file",
     "write_json",
 ]
@@ -137,7 +138,12 @@ def update_config_file(file_path: Path, server_name: str, server_config: Canonic
     or empty is begun. Raises ValueError, one line, for a file that holds something else.
     """
     path = Path(file_path)
-    config = _read_object(path)
+    config: Any = read_json(path) if path.exists() else None
+    if config is None:
+        config = {}
+    if not isinstance(config, dict):
+        raise ValueError(f"{path}: no JSON object")
+    config = cast("dict[str, Any]", config)
     servers = config.setdefault("mcpServers", {})
     if not isinstance(servers, dict):
         raise ValueError(f"{path}: mcpServers is no JSON object")
@@ -147,17 +153,17 @@ def update_config_file(file_path: Path, server_name: str, server_config: Canonic
     write_json(path, config)
 
 
-def _read_object(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> Any:
+    """The value in a JSON file; None for an empty one. Raises ValueError, one line that names the file."""
     try:
-        text = path.read_text(encoding="utf-8") if path.exists() else ""
-        value: Any = json.loads(text) if text.strip() else {}
+        text = path.read_text(encoding="utf-8-sig")
+        return json.loads(text) if text.strip() else None
+    except FileNotFoundError:
+        raise ValueError(f"{path}: no such file") from None
     except json.JSONDecodeError as error:
         raise ValueError(f"{path}:{error.lineno}: no JSON: {error.msg}") from None
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ValueError(f"{path} can't be read: {error}") from None
-    if not isinstance(value, dict):
-        raise ValueError(f"{path}: no JSON object")
-    return cast("dict[str, Any]", value)
 
 
 def _merged(earlier: Any, new: dict[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Settings", "expanded", "export", "read_env_file", "variable"]
+__all__ = ["Settings", "endpoint_path", "expanded", "export", "read_env_file", "variable"]
 
 _PREFIX = "HEADRACE_"
 _ENV_FILE = "HEADRACE_ENV_FILE"
@@ -59,7 +59,8 @@ def _seconds(text: str) -> float:
     return number
 
 
-def _path(text: str) -> str:
+def endpoint_path(text: str) -> str:
+    """The path, checked. Raises ValueError, which says what it must be."""
     if not text.startswith("/") or text.startswith("//") or "?" in text or "#" in text:
         raise ValueError("a path that begins with one slash, without ? or #")
     return text
@@ -112,9 +113,9 @@ class Settings:
     host: str = _setting("127.0.0.1", _word)
     port: int = _setting(8000, _whole(0, 65535))
     """0 is any free port."""
-    streamable_http_path: str = _setting("/mcp", _path)
-    sse_path: str = _setting("/sse", _path)
-    message_path: str = _setting("/messages/", _path)
+    streamable_http_path: str = _setting("/mcp", endpoint_path)
+    sse_path: str = _setting("/sse", endpoint_path)
+    message_path: str = _setting("/messages/", endpoint_path)
     json_response: bool = _setting(False, _flag)
     """Answer in JSON only; notes of a call are dropped."""
     stateless_http: bool = _setting(False, _flag)

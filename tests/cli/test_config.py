@@ -116,6 +116,19 @@ def test_a_module_as_source(calls: list[Any]) -> None:
             "Error: {dir}/x.json: deployment.cwd: No such file or directory: {dir}/absent",
         ),
         (None, "Error: x.json: no such file"),
+        (
+            10_000 * "[",
+            "Error: x.json can't be read: maximum recursion depth exceeded while decoding a JSON array from a "
+            "unicode string",
+        ),
+        (
+            '{"source": {"path": "~no_such_user/server.py"}}',
+            "Error: x.json: Could not determine home directory.",
+        ),
+        (
+            '{"source": {"path": "server.py"}, "deployment": {"env": {"A": "\\u0000"}}}',
+            "Error: {dir}/x.json: deployment: embedded null byte",
+        ),
     ],
 )
 def test_mistakes(text: str | None, line: str, calls: list[Any]) -> None:

@@ -113,6 +113,18 @@ def test_into_a_file() -> None:
     assert refused("inspect", "server.py", "-f", "mcp", "-o", "no/report.json").startswith("Error: ")
 
 
+def test_what_the_file_prints_is_no_part_of_the_json() -> None:
+    result = invoke("inspect", write("print('loading')\n" + SERVER), "-f", "mcp")
+    assert json.loads(result.stdout)["serverInfo"]["name"] == "shop"
+    assert result.stderr == "loading\n"
+
+
+def test_a_lifespan_that_fails() -> None:
+    source = "from headrace import FastMCP\nasync def life(server):\n    raise OSError('no\\ndatabase')\n    yield"
+    write(f"import contextlib\n{source}\nmcp = FastMCP('a', lifespan=contextlib.asynccontextmanager(life))")
+    assert refused("inspect", "server.py", "-f", "mcp") == "Error: a can't be inspected: OSError: no"
+
+
 def test_a_file_needs_a_format() -> None:
     assert refused("inspect", write(SERVER), "-o", "x.json", code=2) == "Error: --output needs --format"
 

@@ -220,6 +220,11 @@ class TestLinks:
         assert line.startswith("Error: can't open Goose from here; open this link yourself: goose://extension?cmd=uvx")
 
 
+def test_what_the_file_prints_is_no_part_of_the_json(server: Path) -> None:
+    server.write_text("print('loading')\n" + server.read_text())
+    assert list(json.loads(invoke("install", "mcp-json", "server.py").stdout)) == ["My shop & co"]
+
+
 @pytest.mark.parametrize(
     ("flags", "line"),
     [

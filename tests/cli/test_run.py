@@ -51,6 +51,12 @@ def test_http_options_need_http(option: list[str], calls: list[Any]) -> None:
     assert calls == []
 
 
+@pytest.mark.parametrize("path", ["x", "//x", "/x?y", "/x#y"])
+def test_a_path_that_is_none(path: str, calls: list[Any]) -> None:
+    line = refused("run", write(HEAD + 'mcp = FastMCP("a")'), "-t", "http", "--path", path, code=2)
+    assert line == f"Error: --path must be a path that begins with one slash, without ? or #, got {path!r}"
+
+
 def test_settings_are_the_defaults(calls: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HEADRACE_PORT", "9001")
     Path(".env").write_text("HEADRACE_HOST=0.0.0.0\nHEADRACE_PORT=9002\nHEADRACE_TRANSPORT=sse\n")
@@ -97,6 +103,8 @@ def test_a_file_named_like_a_standard_module_does_not_replace_it(calls: list[Any
         (None, "absent.py", "Error: absent.py: no such file"),
         (None, "absent.py:mcp", "Error: absent.py: no such file"),
         (None, ".", "Error: .: is a directory, not a Python file"),
+        (None, f"{300 * 'x'}.py:mcp", f"Error: {300 * 'x'}.py: File name too long"),
+        (None, "~no_such_user/a.py", "Error: ~no_such_user/a.py: Could not determine home directory."),
         ("", "server.txt", "Error: server.txt: not a Python file (its name does not end in .py)"),
         ("x = (", "server.py", "Error: {dir}/server.py:1: SyntaxError: '(' was never closed"),
         (

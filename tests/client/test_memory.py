@@ -357,3 +357,32 @@ async def test_targets_that_are_none() -> None:
     for target in (5, "server.py", object()):
         with pytest.raises(ClientError, match="Can't connect"):
             Client(target)
+
+
+class Panic(BaseException):
+    """As extensions that are written in Rust raise."""
+
+
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
+async def test_a_panic_ends_its_call_and_no_more(ours: FastMCP, mode: Any, caplog: pytest.LogCaptureFixture) -> None:
+    @ours.tool
+    async def panics() -> None:
+        raise Panic
+
+    async with asyncio.timeout(10), Client(ours, mode=mode) as client:
+        with pytest.raises(McpError, match="Internal error"):
+            await client.call_tool("panics")
+        await client.ping() if mode == "legacy" else await client.list_tools()
+    assert "Panic" in caplog.text
+
+
+async def test_many_calls_at_once() -> None:
+    server = FastMCP("many")
+
+    @server.tool
+    async def same(number: int) -> int:
+        return number
+
+    async with asyncio.timeout(30), Client(server) as client:
+        results = await asyncio.gather(*(client.call_tool("same", {"number": number}) for number in range(1000)))
+    assert [result.data for result in results] == list(range(1000))

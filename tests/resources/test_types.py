@@ -119,9 +119,12 @@ async def test_an_empty_directory(tmp_path: Path) -> None:
     assert json.loads(await DirectoryResource(uri="dir://x", path=tmp_path).read()) == {"files": []}
 
 
-@pytest.mark.parametrize(("name", "message"), [("nothing", "No such file"), ("file", "Not a directory")])
+@pytest.mark.parametrize(
+    ("name", "message"), [("nothing", "No such file"), ("file", "Not a directory"), ("itself", "Too many levels")]
+)
 async def test_what_is_no_directory(tmp_path: Path, name: str, message: str) -> None:
     (tmp_path / "file").write_text("x")
+    (tmp_path / "itself").symlink_to(tmp_path / "itself")
     with pytest.raises(ResourceError, match=message) as caught:
         await DirectoryResource(uri="dir://x", path=tmp_path / name).read()
     assert str(tmp_path) not in str(caught.value)

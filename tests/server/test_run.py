@@ -129,3 +129,8 @@ async def test_host_origin_protection(protection: Any, status: int, tmp_path: Pa
     finally:
         process.kill()
         await process.communicate()
+
+
+async def test_in_a_running_loop_it_says_what_to_do() -> None:
+    with pytest.raises(RuntimeError, match=r"await run_async\(\) instead"):
+        FastMCP("inside").run()

@@ -149,6 +149,7 @@ async def test_memory_pair() -> None:
         ({"port": 9}, "HEADRACE_PORT", "9"),
         ({"stateless_http": True}, "HEADRACE_STATELESS_HTTP", "true"),
         ({"allowed_hosts": ("a.example", "b.example")}, "HEADRACE_ALLOWED_HOSTS", "a.example,b.example"),
+        ({"allowed_origins": {"https://a.example"}}, "HEADRACE_ALLOWED_ORIGINS", "https://a.example"),
         ({"port": None}, "HEADRACE_PORT", None),
     ],
 )
@@ -160,6 +161,7 @@ def test_temporary_settings(
     with temporary_settings(**changes) as settings:
         assert os.environ.get(variable) == text
         (name, value) = next(iter(changes.items()))
+        value = tuple(value) if isinstance(value, set) else value
         assert getattr(settings, name) == (Settings().port if value is None else value)
     assert dict(os.environ) == before
 

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -315,6 +316,48 @@ async def test_one_pipe_for_stdout_and_stderr() -> None:
     began, *answers, ended = out.splitlines()
     assert (began, ended) == (b"lifespan began", b"lifespan ended")
     assert sorted(json.loads(line)["id"] for line in answers) == [1, 2]
+
+
+async def test_one_socket_that_its_owner_made_non_blocking() -> None:
+    ours, theirs = socket.socketpair()
+    theirs.setblocking(False)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, str(SERVER), stdin=theirs.fileno(), stdout=theirs.fileno()
+    )
+    theirs.close()
+    reader, writer = await asyncio.open_connection(sock=ours)
+    try:
+        async with asyncio.timeout(SECONDS):
+            for id in range(4):
+                writer.write(json.dumps(call(id, "big", {"size": 300_000}, modern=True)).encode() + b"\n")
+            writer.write_eof()
+            answers = (await reader.read()).splitlines()
+            assert await process.wait() == 0
+        assert sorted(json.loads(line)["id"] for line in answers) == [0, 1, 2, 3]
+    finally:
+        writer.close()
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a shell that closes descriptors")
+@pytest.mark.parametrize(("closed", "code"), [("<&-", 1), (">&-", 1), ("2>&-", 0)])
+async def test_a_stream_that_is_closed_from_the_start(closed: str, code: int) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *("sh", "-c", f'exec "$@" {closed}', "sh", sys.executable, str(SERVER)),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    async with asyncio.timeout(SECONDS):
+        out, errors = await process.communicate(json.dumps(call(1, "noise", modern=True)).encode())
+    assert process.returncode == code, errors
+    if code:
+        assert b"stdio needs an open stdin and stdout" in errors
+    else:
+        (answer,) = out.splitlines()  # and nothing of the noise
+        assert json.loads(answer)["id"] == 1
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from rich.text import Text
 
 from .console import Failure, Misuse, console, say
 from .inspection import FastMCPInfo, InspectFormat, format_info, inspect_server
+from .loading import said
 from .run import ScriptCommand, apply_deployment
 from .target import environment_options, find_target, target_options, with_argv
 from .uv import uv_command, uv_run
@@ -48,12 +51,17 @@ def command(
         uv_run(uv_command(found.config.environment, ScriptCommand.again(ctx, "--skip-env")))
     output = output and output.resolve()  # before the config changes the working directory
     apply_deployment(found)
-    with with_argv(found.config, ctx.meta["script"]):
+    # What the file prints is no part of the JSON.
+    with with_argv(found.config, ctx.meta["script"]), contextlib.redirect_stdout(sys.stderr):
         server = found.config.source.load()
-        if format_name is None:
-            _summary(asyncio.run(inspect_server(server)))
-            return
-        text = asyncio.run(format_info(server, format_name))
+        try:
+            info = asyncio.run(inspect_server(server))
+            text = None if format_name is None else asyncio.run(format_info(server, format_name, info))
+        except Exception as error:  # of its lifespan, or of components that are its own classes
+            raise Failure(f"{server.name} can't be inspected: {said(error)}") from error
+    if text is None:
+        _summary(info)
+        return
     if output is None:
         click.echo(text)
         return

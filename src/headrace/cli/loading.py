@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import inspect
+import os
+import stat
 import sys
 import traceback
 from collections.abc import Callable
@@ -16,7 +18,15 @@ from typing import Any
 from ..server.server import FastMCP
 from .console import Failure
 
-__all__ = ["LoadError", "find_in_file", "find_in_module", "load_server", "served", "served_async", "split_target"]
+__all__ = [
+    "LoadError",
+    "find_in_file",
+    "find_in_module",
+    "said",
+    "served",
+    "served_async",
+    "split_target",
+]
 
 _USUAL_NAMES = ("mcp", "server", "app")
 
@@ -25,33 +35,25 @@ class LoadError(Failure):
     """The file or the object can't be served; what a file raised is the cause."""
 
 
-def load_server(target: str) -> FastMCP:
-    """The server that ``FILE[:OBJECT]`` names.
-
-    Without an object: `mcp`, `server` or `app`, or else the only FastMCP instance of the file. A named object
-    may be a function without parameters, plain or async, that returns one.
-
-    Raises LoadError, one line.
-    """
-    path, name = split_target(target)
-    return served(find_in_file(path, name), f"{path}:{name}")
-
-
 def split_target(target: str) -> tuple[str, str | None]:
     """``FILE[:OBJECT]`` or ``MODULE[:OBJECT]`` in two."""
     before, colon, name = target.rpartition(":")
     # The colon may belong to the path (a drive, or a strange file name).
-    if not colon or not all(part.isidentifier() for part in name.split(".")) or Path(target).exists():
+    if not colon or not all(part.isidentifier() for part in name.split(".")) or os.path.exists(target):
         return target, None
     return before, name
 
 
 def find_in_file(file: str, name: str | None) -> Any:
     """The object of a Python file, or what it returns where it is a factory: maybe an awaitable. Raises LoadError."""
-    path = Path(file).expanduser()
-    if not path.exists():
-        raise LoadError(f"{path}: no such file")
-    if path.is_dir():
+    try:
+        path = Path(file).expanduser()
+        is_directory = stat.S_ISDIR(path.stat().st_mode)
+    except FileNotFoundError:
+        raise LoadError(f"{file}: no such file") from None
+    except (OSError, ValueError, RuntimeError) as error:  # a name that no file can have, "~somebody" without a home
+        raise LoadError(f"{file}: {getattr(error, 'strerror', error)}") from None
+    if is_directory:
         raise LoadError(f"{path}: is a directory, not a Python file")
     if path.suffix != ".py":
         raise LoadError(f"{path}: not a Python file (its name does not end in .py)")
@@ -67,7 +69,7 @@ def find_in_module(module: str, name: str | None) -> Any:
     except ModuleNotFoundError:
         spec = None
     except Exception as error:  # a package around it was imported, and failed
-        raise LoadError(f"{module}: {_said(error)}") from error
+        raise LoadError(f"{module}: {said(error)}") from error
     if spec is None:
         raise LoadError(f"no module named {module}; the module is looked up from the working directory")
     path = Path(spec.origin) if spec.origin else None
@@ -84,7 +86,7 @@ async def served_async(found: Any, where: str) -> FastMCP:
         try:
             found = await found
         except Exception as error:
-            raise LoadError(f"{where}() failed: {_said(error)}") from error
+            raise LoadError(f"{where}() failed: {said(error)}") from error
     return _checked(found, where)
 
 
@@ -131,7 +133,7 @@ def _imported(label: str, path: Path | None, execute: Callable[[], ModuleType]) 
             f"{_place(label, path, error)}: the file ended the program ({error.code}) while it was imported"
         ) from error
     except Exception as error:
-        raise LoadError(f"{_place(label, path, error)}: {_said(error)}") from error
+        raise LoadError(f"{_place(label, path, error)}: {said(error)}") from error
 
 
 def _place(label: str, path: Path | None, error: BaseException) -> str:
@@ -141,7 +143,8 @@ def _place(label: str, path: Path | None, error: BaseException) -> str:
     return f"{label}:{lines[-1]}" if lines else label
 
 
-def _said(error: BaseException) -> str:
+def said(error: BaseException) -> str:
+    """The error in one line."""
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
 
@@ -155,7 +158,7 @@ def _found(label: str, path: Path | None, module: ModuleType, name: str | None) 
     try:
         return found()
     except Exception as error:
-        raise LoadError(f"{_place(label, path, error)}: {name}() failed: {_said(error)}") from error
+        raise LoadError(f"{_place(label, path, error)}: {name}() failed: {said(error)}") from error
 
 
 def _only_server(label: str, module: ModuleType) -> FastMCP:

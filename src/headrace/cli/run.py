@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from ..settings import Settings
+from ..settings import Settings, endpoint_path
 from ..transports.stdio import standard_streams
 from .console import Failure, Misuse
 from .reload import run_with_reload
@@ -122,8 +122,10 @@ def _serve(found: Target, flags: dict[str, Any], script: list[str], reloaded: bo
             options["stateless"] = True
     else:
         options = {"host": settings.host, "port": settings.port, **options}
-        if not str(options.get("path", "/")).startswith("/"):
-            raise Misuse(f"--path must begin with a slash, as in /{options['path']}")
+        try:
+            endpoint_path(options.get("path", "/"))
+        except ValueError as error:
+            raise Misuse(f"--path must be {error}, got {options['path']!r}") from None
     with contextlib.ExitStack() as stack:
         if transport == "stdio":
             # What a file prints while it is imported must not get between the protocol's messages, either.
@@ -149,9 +151,12 @@ def apply_deployment(found: Target) -> Settings:
     """
     try:
         found.config.deployment.apply_runtime_settings(found.path)
-        return Settings.load()
     except OSError as error:
         raise Failure(f"{found.path}: deployment.cwd: {error.strerror}: {error.filename}") from error
+    except (ValueError, RuntimeError) as error:  # no variable can be that, "~somebody" without a home
+        raise Failure(f"{found.path}: deployment: {error}") from error
+    try:
+        return Settings.load()
     except ValueError as error:
         raise Failure(str(error)) from error
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from typing import Any, TypeVar, cast
 import click
 from pydantic import ValidationError
 
+from ..mcp_config import read_json
 from .console import Failure, Misuse
 from .loading import split_target
 from .server_config import CONFIG_NAMES, FileSystemSource, MCPServerConfig, ModuleSource
@@ -100,13 +100,9 @@ def _without_flags(target: str | None, module: str | None) -> Target:
 
 def _from_file(path: Path) -> Target:
     try:
-        data: Any = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise Failure(f"{path}: no such file") from None
-    except json.JSONDecodeError as error:
-        raise Failure(f"{path}:{error.lineno}: no JSON: {error.msg}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise Failure(f"{path} can't be read: {error}") from None
+        data = read_json(path)
+    except ValueError as error:
+        raise Failure(str(error)) from None
     if isinstance(data, dict) and "mcpServers" in data:
         raise Failure(f"{path}: mcpServers can't be served yet: that comes with the proxy, in a later release")
     try:
@@ -114,7 +110,10 @@ def _from_file(path: Path) -> Target:
     except ValidationError as error:
         raise Failure(f"{path}: {_first(error)}") from None
     # Absolute, since `deployment.cwd` is about to change the working directory.
-    return Target(config.located(path.resolve().parent), path.resolve())
+    try:
+        return Target(config.located(path.resolve().parent), path.resolve())
+    except RuntimeError as error:  # "~somebody" without a home
+        raise Failure(f"{path}: {error}") from None
 
 
 def _first(error: ValidationError) -> str:

@@ -129,10 +129,11 @@ class DirectoryResource(Resource):
         return json.dumps({"files": [each.relative_to(self.path).as_posix() for each in files]}, indent=2)
 
     def _list(self) -> list[Path]:
-        root = self.path.resolve(strict=True)
-        with_any = next(self.path.iterdir(), None)  # glob() takes a file for an empty directory
-        if with_any is None:
+        # Opened first, for the OSError: glob() takes a file for an empty directory, and resolve() raises a RuntimeError
+        # for a link to itself.
+        if next(self.path.iterdir(), None) is None:
             return []
+        root = self.path.resolve()
         found = (self.path.rglob if self.recursive else self.path.glob)(self.pattern or "*")
         return sorted(each for each in found if each.is_file() and each.resolve().is_relative_to(root))
 

@@ -167,6 +167,7 @@ class _Running:
             if self.started.done():
                 raise
             self.started.set_exception(error)
+            self.started.exception()  # whoever waited for it may have been cancelled: asyncio need not complain
 
 
 def _loop() -> asyncio.AbstractEventLoop | None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from .server import FastMCP
 
-__all__ = ["TRANSPORTS", "run", "run_async", "run_http_async", "run_stdio_async"]
+__all__ = ["TRANSPORTS", "authority", "listen", "run", "run_async", "run_http_async", "run_stdio_async"]
 
 HttpTransport = Literal["http", "streamable-http", "sse"]
 TRANSPORTS: tuple[str, ...] = ("stdio", *get_args(HttpTransport))
@@ -138,11 +138,10 @@ async def run_http_async(
     }
     config = uvicorn.Config(app, **options)
     if not sockets and config.uds is None and config.fd is None:
-        sockets = [_listen(config.host, config.port)]
+        sockets = [listen(config.host, config.port)]
     if sockets and (settings.show_banner if show_banner is None else show_banner):
         address, bound = sockets[0].getsockname()[:2]
-        name = f"[{address}]" if ":" in str(address) else address
-        url = f"http://{name}:{bound}{app.state.path}"
+        url = f"http://{authority(address, bound)}{app.state.path}"
         label = re.sub(r"[^A-Za-z0-9_-]+", "-", server.name).strip("-") or "server"
         kind = "sse" if transport == "sse" else "http"
         _announce(server.name, url, f"claude mcp add --transport {kind} {label} {shlex.quote(url)}", sys.stdout)
@@ -181,7 +180,12 @@ def _announce(name: str, where: str, hint: str | None, stream: TextIO | None) ->
         console.print(Text.assemble(("To use it: ", "dim"), hint), soft_wrap=True)
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def authority(host: str, port: int) -> str:
+    """``host:port`` as URLs have it."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def listen(host: str, port: int) -> socket.socket:
     """A listening socket, bound here so that a port in use is one clear error and port 0 is known at once."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # The protocol is named: asyncio sends small writes at once (TCP_NODELAY) only where it is.

@@ -164,7 +164,7 @@ class Session:
         """Raises TypeError for a value that JSON can't hold, InvalidSession where the session has ended."""
         try:
             plain = pydantic_core.to_jsonable_python(value, by_alias=True)
-        except pydantic_core.PydanticSerializationError as error:
+        except ValueError as error:
             raise TypeError(f"Session state is JSON, which {key!r} is not: {error}") from None
         await self._change(lambda state: {**state, key: plain})
 

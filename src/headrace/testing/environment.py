@@ -57,6 +57,6 @@ def _set(variable: str, text: str | None) -> None:
 
 
 def _text(value: Any) -> str:
-    if isinstance(value, list | tuple):
+    if isinstance(value, list | tuple | set | frozenset):
         return ",".join(str(part) for part in cast("list[Any]", value))
     return str(value).lower() if isinstance(value, bool) else str(value)

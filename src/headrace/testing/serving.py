@@ -14,7 +14,8 @@ from typing import Any
 import anyio
 import uvicorn
 
-from .ports import find_available_port, listen_on
+from ..server.run import authority, listen
+from .ports import find_available_port
 
 __all__ = ["run_server_async", "run_server_in_process"]
 
@@ -37,7 +38,7 @@ async def run_server_async(
     is left and the socket closed. Raises RuntimeError where the app does not start.
     """
     app = server.http_app(path=path, transport=transport, **app_options)
-    listener = listen_on(host, port)
+    listener = listen(host, port or 0)
     running = _Server(
         # No log_config: how logs are set up is the test's own affair.
         uvicorn.Config(app, lifespan="on", ws="none", log_config=None, timeout_graceful_shutdown=_END_SECONDS)
@@ -45,8 +46,7 @@ async def run_server_async(
     task = asyncio.get_running_loop().create_task(running.run_on(listener))
     try:
         await running.wait_until_up(task)
-        name = f"[{host}]" if ":" in host else host
-        yield f"http://{name}:{listener.getsockname()[1]}{app.state.path}"
+        yield f"http://{authority(host, listener.getsockname()[1])}{app.state.path}"
     finally:
         with anyio.CancelScope(shield=True):
             app.drain()
@@ -112,7 +112,7 @@ def run_server_in_process(
     process.start()
     try:
         _wait_until_up(process, host, port)
-        yield f"http://{host}:{port}"
+        yield f"http://{authority(host, port)}"
     finally:
         process.terminate()
         process.join(_END_SECONDS * 2)

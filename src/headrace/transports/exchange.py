@@ -89,7 +89,9 @@ class Exchange:
             if not self._stopped:
                 return None
             return _failed(id, McpError("The server is shutting down", code=INTERNAL_ERROR))
-        except (Exception, SystemExit) as exception:  # a function that exits must not take the server with it
+        except (KeyboardInterrupt, GeneratorExit):
+            raise
+        except BaseException as exception:  # a function that exits, or a panic of Rust code, ends its call and no more
             error = to_error(exception, era)
             if not isinstance(exception, FastMCPError):
                 logger.exception("%s failed", call.method)

@@ -67,8 +67,9 @@ def standard_streams() -> Generator[StandardStreams]:
     os.close(nowhere)
     stdout = sys.stdout
     _flush(stdout)  # what was printed before goes to stderr, too
-    # Not only the descriptor: lines shall come at once, and between those of stderr where they were printed.
-    sys.stdout = sys.stderr
+    if sys.__stderr__ is not None:
+        # Not only the descriptor: lines shall come at once, and between those of stderr where they were printed.
+        sys.stdout = sys.stderr
     _taken.append(kept)
     try:
         yield kept

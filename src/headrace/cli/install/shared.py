@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import subprocess
 import sys
@@ -94,7 +95,8 @@ def _own_name(found: Target) -> str:
     """The server's name; the file's where the server needs packages that only its own environment has."""
     source = found.config.source
     try:
-        with with_argv(found.config):
+        # What the file prints is no part of what mcp-json prints.
+        with with_argv(found.config), contextlib.redirect_stdout(sys.stderr):
             return source.load().name
     except LoadError as error:
         if not isinstance(error.__cause__, ImportError):
