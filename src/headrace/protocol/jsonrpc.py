@@ -80,7 +80,6 @@ encode = msgspec.json.Encoder().encode
 """Any wire value as JSON bytes."""
 
 _BRACE = ord("{")
-_KEYS = (b'"jsonrpc"', b'"id"', b'"method"', b'"params"', b'"result"', b'"error"')
 # Possessive, and the closing quote may be missing: it never goes back, so that its time is linear in any text.
 _STRINGS = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
@@ -209,7 +208,16 @@ def _too_deep(body: bytes) -> bool:
 
 def _maybe_repeats(body: bytes) -> bool:
     """A cheap look: every envelope key at most once in the whole text, and none hidden behind an escape."""
-    return b"\\u00" in body or any(body.count(key) > 1 for key in _KEYS)
+    count = body.count
+    return (
+        count(b'"id"') > 1
+        or count(b'"method"') > 1
+        or count(b'"params"') > 1
+        or count(b'"jsonrpc"') > 1
+        or count(b'"result"') > 1
+        or count(b'"error"') > 1
+        or b"\\u00" in body
+    )
 
 
 def _refuse_repeats(body: bytes) -> None:

@@ -18,8 +18,11 @@ class Spelled(msgspec.StructMeta):
     if not TYPE_CHECKING:  # type checkers know our spelling
 
         def __call__(cls, *args, **members):
-            if all(name in cls.__struct_fields__ for name in members):
+            try:
                 return super().__call__(*args, **members)
+            except TypeError:
+                if members.keys() <= set(cls.__struct_fields__):
+                    raise
             names = dict(zip(cls.__struct_encode_fields__, cls.__struct_fields__, strict=True))
             config = cls.__struct_config__
             constants = {config.tag_field: config.tag, "result_type": getattr(cls, "result_type", None)}

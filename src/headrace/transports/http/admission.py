@@ -148,6 +148,7 @@ def _match(field: str, sent: str | None, expected: str | None) -> None:
         raise McpError(f"Header mismatch: {field} is {sent!r}, the body says {expected!r}", code=HEADER_MISMATCH)
 
 
+@lru_cache(maxsize=1024)
 def _decoded(value: str | None, field: str) -> str | None:
     """A header value, out of its base64 form if it is in that (2026-07-28, Value Encoding).
 

@@ -102,7 +102,9 @@ class Endpoint:
             exchange.stop()
 
     async def _post(self, arrival: Arrival) -> None:
-        body = await read_body(arrival.receive, self._rules.max_body_bytes, self._limits.body_seconds)
+        body = await read_body(
+            arrival.receive, self._rules.max_body_bytes, self._limits.body_seconds, self._service.pace
+        )
         if body is None:
             return
         head = arrival.head

@@ -1,8 +1,8 @@
 """One POST and its answer, in both eras.
 
 The handler runs in the request's own task. A `Reply` begins as plain JSON and becomes an SSE stream at the first
-note or question, or when the one timer says that the answer takes long. The same timer first starts the watch for
-a disconnect, where the revision says that this cancels the call; a call that answers soon pays for neither.
+note or question, or when the answer takes long. What lasts (`Pace`) is first watched for a disconnect, where the
+revision says that this cancels the call; a call that answers soon pays for no timer.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import asyncio
 from typing import Self
 
 from .answer import JSON_HEADERS, Headers, event
+from .pace import Pace
 from .sessions import Outlet
 from .stream import Limits, Receive, Send, Stream
 
@@ -40,6 +41,7 @@ class Reply:
         "_json_only",
         "_limits",
         "_outlet",
+        "_pace",
         "_receive",
         "_send",
         "_task",
@@ -56,6 +58,7 @@ class Reply:
         receive: Receive,
         send: Send,
         limits: Limits,
+        pace: Pace,
         *,
         json_only: bool = False,
         cancels: bool = False,
@@ -63,6 +66,7 @@ class Reply:
         self._receive = receive
         self._send = send
         self._limits = limits
+        self._pace = pace
         self._json_only = json_only
         self._cancels = cancels
         self._outlet: Outlet | None = None
@@ -78,7 +82,7 @@ class Reply:
 
     def __enter__(self) -> Self:
         self._task = asyncio.current_task()
-        self._timer = asyncio.get_running_loop().call_later(self._limits.watch_after, self._tick)
+        self._pace.begin(self)
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -87,7 +91,13 @@ class Reply:
         if self.stream is not None:
             self.stream.abort()  # nothing where it ended in good order
 
+    def lasts(self) -> None:
+        self._watch()
+        wait = self._limits.sse_after - self._limits.watch_after
+        self._timer = asyncio.get_running_loop().call_later(wait, self._takes_long)
+
     def _stop_watching(self) -> None:
+        self._pace.end(self)
         if self._timer is not None:
             self._timer.cancel()
         if self._watcher is not None:
@@ -150,12 +160,8 @@ class Reply:
             self._watch()
         return self.stream
 
-    def _tick(self) -> None:
-        if not self._watched:
-            self._watch()
-            wait = self._limits.sse_after - self._limits.watch_after
-            self._timer = asyncio.get_running_loop().call_later(wait, self._tick)
-        elif not (self._json_only or self._done):
+    def _takes_long(self) -> None:
+        if not (self._json_only or self._done):
             self._open()
 
     def _watch(self) -> None:

@@ -15,6 +15,7 @@ from ..peers import Envelope, Session
 from .admission import Rules
 from .answer import Refuse, status_of
 from .head import Head
+from .pace import Pace
 from .reply import Reply, send_body
 from .stream import Limits, Receive, Send
 
@@ -69,6 +70,7 @@ class Service:
         self.limits = limits
         self.notices = notices
         self.stays_open = stays_open
+        self.pace = Pace(limits.watch_after)
         self.running: set[Exchange] = set()
         self.draining = False
         self._stamps: dict[Era, bytes] = {}
@@ -84,7 +86,7 @@ class Service:
 
     def reply(self, arrival: Arrival, *, cancels: bool = False) -> Reply:
         json_only = self.rules.json_response
-        return Reply(arrival.receive, arrival.send, self.limits, json_only=json_only, cancels=cancels)
+        return Reply(arrival.receive, arrival.send, self.limits, self.pace, json_only=json_only, cancels=cancels)
 
     async def finish(self, reply: Reply, answered: Answered | None, era: Era) -> None:
         """Send the answer. A call that was cancelled has none; the client that asked for that may still be there."""

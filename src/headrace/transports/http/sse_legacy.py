@@ -25,6 +25,7 @@ from .answer import Refuse, error_body, event
 from .drain import SignalChain
 from .entrance import Authenticate, Denied, enter, read_body
 from .head import Head
+from .pace import Pace
 from .reply import send_body
 from .service import too_many
 from .stream import Limits, Receive, Send, Stream
@@ -92,6 +93,7 @@ class SseEndpoint:
         self._message_path = message_path
         self._rules = rules
         self._limits = limits
+        self._pace = Pace(limits.watch_after)
         self._max_sessions = max_sessions
         self._authenticate = authenticate
         self._questions = Questions(bus)
@@ -126,7 +128,7 @@ class SseEndpoint:
     async def handle_message(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         try:
             principal = await self._enter(scope, "POST")
-            body = await read_body(receive, self._rules.max_body_bytes, self._limits.body_seconds)
+            body = await read_body(receive, self._rules.max_body_bytes, self._limits.body_seconds, self._pace)
             if body is not None:
                 await self._message(scope, principal, body)
                 await send_body(send, 202, b"", [])

@@ -1,0 +1,52 @@
+"""Which requests last: a clock for all requests of an app, in place of a timer for each.
+
+Most requests are over before any of their time limits matters. They only stand in a set for a moment; what is still
+there when the clock has ticked twice is told, and sets up the timers that it needs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Protocol
+
+__all__ = ["Lasting", "Pace"]
+
+
+class Lasting(Protocol):
+    def lasts(self) -> None:
+        """It has been under way for one to two periods. Never raises."""
+        ...
+
+
+class Pace:
+    """`period` in seconds. The clock stands still while nothing is under way."""
+
+    def __init__(self, period: float) -> None:
+        self._period = period
+        self._young: set[Lasting] = set()
+        self._old: set[Lasting] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        """Where the clock ticks; an app may be served by one loop after another."""
+
+    def begin(self, item: Lasting) -> None:
+        self._young.add(item)
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            self._loop = loop
+            loop.call_later(self._period, self._tick, loop)
+
+    def end(self, item: Lasting) -> None:
+        """Nothing where it has lasted, or ended before."""
+        self._young.discard(item)
+        self._old.discard(item)
+
+    def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
+        if loop is not self._loop:
+            return
+        lasting, self._old, self._young = self._old, self._young, set()
+        for item in lasting:
+            item.lasts()
+        if self._old or self._young:
+            loop.call_later(self._period, self._tick, loop)
+        else:
+            self._loop = None
