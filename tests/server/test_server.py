@@ -16,9 +16,10 @@ from pydantic import BaseModel, Field
 
 import headrace
 from headrace import Context, FastMCP
-from headrace.exceptions import InvalidSignature, McpError
+from headrace.exceptions import InvalidSignature, McpError, ToolError
 from headrace.prompts import Prompt
 from headrace.resources import Resource, ResourceTemplate
+from headrace.testing import temporary_settings
 from headrace.tools import Tool
 
 
@@ -302,3 +303,19 @@ def test_importing_the_root_does_nothing() -> None:
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30)
     assert found.stdout.strip() == "[]"
     assert logging.getLogger("headrace").handlers == []
+
+
+async def test_the_last_app_says_whether_errors_are_masked() -> None:
+    """The settings of one app are not those of the next."""
+    mcp = FastMCP()
+
+    @mcp.tool
+    def fail() -> None:
+        raise KeyError("secret")
+
+    for masked in (True, False):
+        with temporary_settings(mask_error_details=masked):
+            mcp.http_app()
+        with pytest.raises(ToolError) as caught:
+            await mcp.call_tool("fail")
+        assert ("secret" in str(caught.value)) is not masked

@@ -213,7 +213,7 @@ class _Conversation:
         self._final = final
         self._tools, offered = _prepared(tools or (), final)
         self._passed = {tool.name for tool in offered} - self._tools.keys() - {FINAL_RESPONSE if final else ""}
-        masked = context.fastmcp.mask_error_details if mask_error_details is None else mask_error_details
+        masked = context.fastmcp.masks if mask_error_details is None else mask_error_details
         self._masked = bool(masked)
         self._concurrency = tool_concurrency
         choice: Choice = "required" if final is not None else tool_choice

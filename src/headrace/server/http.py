@@ -281,6 +281,7 @@ def make_app(
     Raises ValueError for an unknown transport and TypeError for an unknown setting.
     """
     settings = replace(settings, **{name: value for name, value in changed.items() if value is not None})
+    server.masked_by_settings = settings.mask_error_details
     if transport == "sse":
         return create_sse_app(
             server,

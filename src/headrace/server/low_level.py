@@ -118,6 +118,7 @@ class LowLevelServer:
         )
         self.auth = auth
         self.mask_error_details = mask_error_details
+        self.masked_by_settings = False
         self.custom_routes: list[Any] = []
         self.client_log_level = "debug"
         self.extension_methods: dict[str, MethodBinding] = {}
@@ -179,10 +180,7 @@ class LowLevelServer:
         Arguments and structured content are checked against the schemas of the tool as it is listed.
         """
 
-        def masked() -> bool:
-            return bool(self.mask_error_details)
-
-        return self._register("tools/call", lambda f: ToolFunction(f, self._listed, masked, validate_input))
+        return self._register("tools/call", lambda f: ToolFunction(f, self._listed, lambda: self.masks, validate_input))
 
     def read_resource(self) -> Callable[[F], F]:
         """``(uri) ->`` text, bytes, a list of `ReadResourceContents`, or a ReadResourceResult. The URI is a str."""
@@ -362,14 +360,16 @@ class LowLevelServer:
 
     # Doorways
 
+    @property
+    def masks(self) -> bool:
+        """Whether clients are spared the details of errors: the user's word, else the last app's settings."""
+        return self.masked_by_settings if self.mask_error_details is None else self.mask_error_details
+
     def http_app(self, path: str | None = None, *, transport: str = "http", **options: Any) -> StarletteWithLifespan:
         """The server as a Starlette app ("http", "streamable-http" or "sse"); `options` as in `FastMCP.http_app`."""
         from .http import make_app
 
-        settings = Settings.load()
-        if self.mask_error_details is None:
-            self.mask_error_details = settings.mask_error_details
-        return make_app(cast("Any", self), settings, transport=transport, path=path, **options)
+        return make_app(cast("Any", self), Settings.load(), transport=transport, path=path, **options)
 
     def run(self, transport: str | None = None, **options: Any) -> None:
         """Serve until the client hangs up or a signal ends it: over stdio, or ``transport="http"``."""

@@ -233,7 +233,7 @@ class Router:
         return _failed(self._masked(f"Error calling tool {name!r}", error))
 
     def _masked(self, what: str, error: Exception) -> str:
-        return what if self._server.mask_error_details else f"{what}: {error}"
+        return what if self._server.masks else f"{what}: {error}"
 
     # Resources
 

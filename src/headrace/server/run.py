@@ -73,7 +73,8 @@ async def run_stdio_async(
     What functions print goes to stderr meanwhile. `stateless`: clients may leave out the handshake. Raises
     RuntimeError where there is no stdin or stdout.
     """
-    settings = _settings_of(server)
+    settings = Settings.load()
+    server.masked_by_settings = settings.mask_error_details
     if log_level is not None:
         logging.getLogger("headrace").setLevel(log_level.upper())
     with standard_streams() as streams:
@@ -114,7 +115,7 @@ async def run_http_async(
     """
     import uvicorn
 
-    settings = _settings_of(server)
+    settings = Settings.load()
     if host_origin_protection is False:
         app_options = {"allowed_hosts": ["*"], "allowed_origins": ["*"], **app_options}
     app = server.http_app(
@@ -146,13 +147,6 @@ async def run_http_async(
         kind = "sse" if transport == "sse" else "http"
         _announce(server.name, url, f"claude mcp add --transport {kind} {label} {shlex.quote(url)}", sys.stdout)
     await uvicorn.Server(config).serve(sockets)
-
-
-def _settings_of(server: FastMCP) -> Settings:
-    settings = Settings.load()
-    if server.mask_error_details is None:
-        server.mask_error_details = settings.mask_error_details
-    return settings
 
 
 def _uvicorn_loop(config: dict[str, Any]) -> Any:

@@ -145,6 +145,7 @@ class FastMCP:
         )
         self.auth = auth
         self.mask_error_details = mask_error_details
+        self.masked_by_settings = False
         self.list_page_size = list_page_size
         self.strict_input_validation = bool(strict_input_validation)
         self.cache_ttl_ms = round(cache_ttl * 1000)
@@ -248,6 +249,11 @@ class FastMCP:
             self.rules = reduce(followed_by, added, self.rules)
         self._changed(*changes(added[0]))()
         return self
+
+    @property
+    def masks(self) -> bool:
+        """Whether clients are spared the details of errors: the user's word, else the last app's settings."""
+        return self.masked_by_settings if self.mask_error_details is None else self.mask_error_details
 
     # Lifespan
 
@@ -509,12 +515,9 @@ class FastMCP:
         """
         from .http import make_app
 
-        settings = Settings.load()
-        if self.mask_error_details is None:
-            self.mask_error_details = settings.mask_error_details
         return make_app(
             self,
-            settings,
+            Settings.load(),
             transport=transport,
             path=path,
             middleware=middleware,
