@@ -11,7 +11,7 @@ unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP VIRTUAL_ENV CONDA_PREFIX NODE_PATH 
 
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run test check format conformance compare clean help
+.PHONY: run test check format conformance compare bench clean help
 
 help:
 	@echo 'make run          serve examples/quickstart.py on http://127.0.0.1:8000/mcp'
@@ -20,6 +20,7 @@ help:
 	@echo 'make format       mend format and lint where a tool can'
 	@echo 'make conformance  only the conformance suite, as a table'
 	@echo 'make compare      FastMCP'"'"'s documentation, run there and here (ARGS=path of a clone)'
+	@echo 'make bench        every case against every contender (ARGS=--quick: two minutes)'
 	@echo 'make clean        remove what the other targets made'
 
 run: $(VENV)/.run
@@ -43,6 +44,9 @@ conformance: $(VENV)/.dev $(NODE_MODULES)/.stamp
 
 compare: $(VENV)/.dev
 	$(BIN)/python scripts/fastmcp_docs $(ARGS)
+
+bench: $(VENV)/.dev
+	$(BIN)/python -m benchmarks $(ARGS)
 
 clean:
 	rm -rf $(VENV) $(NODE_MODULES) dist build .pytest_cache .ruff_cache
