@@ -32,7 +32,7 @@ from .request_state import sealer_of
 
 if TYPE_CHECKING:
     from .auth import AuthProvider
-    from .server import FastMCP
+    from .servable import Servable
 
 __all__ = [
     "HostOriginGuardMiddleware",
@@ -181,7 +181,7 @@ def create_base_app(
 
 
 def create_sse_app(
-    server: FastMCP,
+    server: Servable,
     message_path: str,
     sse_path: str,
     auth: AuthProvider | None = None,
@@ -216,7 +216,7 @@ def create_sse_app(
 
 
 def create_streamable_http_app(
-    server: FastMCP,
+    server: Servable,
     streamable_http_path: str,
     event_store: EventStore | TwoMethodStore | None = None,
     auth: AuthProvider | None = None,
@@ -264,7 +264,7 @@ def create_streamable_http_app(
 
 
 def make_app(
-    server: FastMCP,
+    server: Servable,
     settings: Settings,
     *,
     transport: str = "http",
@@ -319,7 +319,7 @@ class _Endpoint:
 
 
 def _assemble(
-    server: FastMCP,
+    server: Servable,
     endpoint: Endpoint | SseEndpoint,
     path: str,
     transport_type: str,

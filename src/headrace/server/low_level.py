@@ -14,27 +14,23 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Iterable
-from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import msgspec
 from msgspec.structs import replace
 
 from ..call import Answer, Call, Encoded
-from ..components.component import icon_list, struct
+from ..components.component import struct
 from ..components.context import Context, RequestContext
 from ..components.dependencies import current, get_context
 from ..exceptions import InvalidParams, MethodNotFound
-from ..protocol.jsonrpc import encode
 from ..protocol.methods import METHODS
 from ..protocol.mirrored import Mirrored, mirrored_arguments
-from ..protocol.subscriptions import RESOURCE_UPDATED
 from ..protocol.types import (
     CacheableResult,
     DiscoverResult,
     EmptyResult,
     Icon,
-    Implementation,
     InitializeResult,
     InputRequiredResult,
     ListPromptsResult,
@@ -49,11 +45,10 @@ from ..protocol.types import (
     ServerCapabilities,
     Tool,
 )
-from ..protocol.versions import MODERN_VERSIONS, Era
-from ..settings import Settings
+from ..protocol.versions import MODERN_VERSIONS
 from ..types import ResourceContent as ReadResourceContents
 from .extensions import MethodBinding, answer_extension
-from .lifespan import Lifespan, SharedLifespan
+from .lifespan import Lifespan
 from .low_level_functions import (
     RequestHandler,
     ToolFunction,
@@ -65,17 +60,16 @@ from .low_level_functions import (
     reading,
     telling,
 )
+from .servable import Servable
 
 if TYPE_CHECKING:
     from .auth import AuthProvider
-    from .http import StarletteWithLifespan
 
 __all__ = ["LowLevelServer", "ReadResourceContents", "RequestHandler", "Server"]
 
 logger = logging.getLogger(__name__)
 
 F = TypeVar("F", bound=Callable[..., Any])
-Notice = Callable[[str, str | None], None]
 
 _ON = {
     "on_list_tools": "tools/list",
@@ -93,7 +87,7 @@ _ON = {
 _NOTHING: Mirrored = {}
 
 
-class LowLevelServer:
+class LowLevelServer(Servable):
     """`handlers` are ``on_list_tools``, ``on_call_tool`` and so on, one per method: see `RequestHandler`."""
 
     def __init__(
@@ -110,24 +104,19 @@ class LowLevelServer:
         **handlers: RequestHandler,
     ) -> None:
         """`mask_error_details`: don't tell what a function of `call_tool` raised; None: as the settings say."""
-        self.name = name
-        self.version = version or "0"
-        self.instructions = instructions
-        self.info = Implementation(
-            name=name, version=self.version, website_url=website_url, icons=icon_list(icons) or None
+        super().__init__(
+            name,
+            version or "0",
+            instructions,
+            website_url=website_url,
+            icons=icons,
+            lifespan=lifespan,
+            auth=auth,
+            mask_error_details=mask_error_details,
         )
-        self.auth = auth
-        self.mask_error_details = mask_error_details
-        self.masked_by_settings = False
-        self.custom_routes: list[Any] = []
-        self.client_log_level = "debug"
-        self.extension_methods: dict[str, MethodBinding] = {}
         self._handlers: dict[str, RequestHandler] = {}
         self._tools: dict[str, Tool] = {}
         self._mirrored: dict[str, Mirrored] = {}
-        self._listeners: dict[object, Notice] = {}
-        self._lifespan = SharedLifespan(lifespan, self)
-        self._stamp = encode(self.info)
         self._own: dict[str, Callable[[Call, Context], Awaitable[Answer]]] = {
             "initialize": self._initialize,
             "server/discover": self._discover,
@@ -234,36 +223,9 @@ class LowLevelServer:
             context.finish()
             current.reset(token)
 
-    def stamp(self, era: Era) -> bytes:
-        """The server's Implementation as JSON; only revisions that know all its members ask for it."""
-        return self._stamp
-
     def mirrored(self, tool: str) -> Mirrored:
         """Of a tool that was listed: lower-case header -> (path in the arguments, type)."""
         return self._mirrored.get(tool, _NOTHING)
-
-    def on_change(self, notice: Notice) -> Callable[[], None]:
-        """Call `notice(method, uri)` at every change; the return value ends that."""
-        key = object()
-        self._listeners[key] = notice
-
-        def end() -> None:
-            self._listeners.pop(key, None)
-
-        return end
-
-    def notify(self, method: str, uri: str | None = None) -> None:
-        """Tell who listens of a change: ``notifications/tools/list_changed`` and its siblings."""
-        for notice in list(self._listeners.values()):
-            notice(method, uri)
-
-    async def notify_resource_updated(self, uri: str) -> None:
-        """Tell those who subscribed to the resource that it changed."""
-        self.notify(RESOURCE_UPDATED, str(uri))
-
-    def lifespan_context(self) -> AbstractAsyncContextManager[Any]:
-        """Enter the user's lifespan; once, however many apps are inside."""
-        return self._lifespan.enter()
 
     @property
     def lifespan_value(self) -> Any:
@@ -357,31 +319,6 @@ class LowLevelServer:
 
     async def _listen(self, call: Call, context: Context) -> Answer:
         return granted(_params(call).notifications, self.get_capabilities())
-
-    # Doorways
-
-    @property
-    def masks(self) -> bool:
-        """Whether clients are spared the details of errors: the user's word, else the last app's settings."""
-        return self.masked_by_settings if self.mask_error_details is None else self.mask_error_details
-
-    def http_app(self, path: str | None = None, *, transport: str = "http", **options: Any) -> StarletteWithLifespan:
-        """The server as a Starlette app ("http", "streamable-http" or "sse"); `options` as in `FastMCP.http_app`."""
-        from .http import make_app
-
-        return make_app(cast("Any", self), Settings.load(), transport=transport, path=path, **options)
-
-    def run(self, transport: str | None = None, **options: Any) -> None:
-        """Serve until the client hangs up or a signal ends it: over stdio, or ``transport="http"``."""
-        from .run import run
-
-        run(cast("Any", self), transport, **options)
-
-    async def run_async(self, transport: str | None = None, **options: Any) -> None:
-        """`run` in a loop of the caller's."""
-        from .run import run_async
-
-        await run_async(cast("Any", self), transport, **options)
 
 
 Server = LowLevelServer

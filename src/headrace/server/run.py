@@ -20,7 +20,7 @@ from .request_state import sealer_of
 if TYPE_CHECKING:
     from starlette.middleware import Middleware
 
-    from .server import FastMCP
+    from .servable import Servable
 
 __all__ = ["TRANSPORTS", "authority", "listen", "run", "run_async", "run_http_async", "run_stdio_async"]
 
@@ -31,7 +31,7 @@ SHUTDOWN_SECONDS = 12
 _STDIO_OPTIONS = frozenset({"show_banner", "log_level", "stateless"})
 
 
-def run(server: FastMCP, transport: str | None = None, **options: Any) -> None:
+def run(server: Servable, transport: str | None = None, **options: Any) -> None:
     """Serve until the client hangs up or a signal ends it. `transport` None: as the settings say, stdio unless set.
 
     `options` as in `run_stdio_async` and `run_http_async`. Raises RuntimeError inside of a running loop.
@@ -51,7 +51,7 @@ def run(server: FastMCP, transport: str | None = None, **options: Any) -> None:
         pass  # uvicorn has shut down in good order and passes the signal on
 
 
-async def run_async(server: FastMCP, transport: str | None = None, **options: Any) -> None:
+async def run_async(server: Servable, transport: str | None = None, **options: Any) -> None:
     """Raises ValueError for an unknown transport, TypeError for an option that it has not."""
     transport = transport or Settings.load().transport
     if transport not in TRANSPORTS:
@@ -66,7 +66,7 @@ async def run_async(server: FastMCP, transport: str | None = None, **options: An
 
 
 async def run_stdio_async(
-    server: FastMCP, *, show_banner: bool | None = None, log_level: str | None = None, stateless: bool = False
+    server: Servable, *, show_banner: bool | None = None, log_level: str | None = None, stateless: bool = False
 ) -> None:
     """Serve one client over this process's stdin and stdout until it hangs up.
 
@@ -91,7 +91,7 @@ async def run_stdio_async(
 
 
 async def run_http_async(
-    server: FastMCP,
+    server: Servable,
     *,
     transport: HttpTransport = "http",
     host: str | None = None,

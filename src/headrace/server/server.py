@@ -7,15 +7,13 @@ nothing else of it.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 from functools import reduce
 from threading import Lock
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar, cast, overload
 
 from ..call import Answer, Call
-from ..components.component import Component, icon_list
+from ..components.component import Component
 from ..components.registry import OnDuplicate, Registry
 from ..components.standalone import decorated, pending
 from ..components.versions import VersionSpec
@@ -23,56 +21,40 @@ from ..components.visibility import Kind, Rule, changes, followed_by, rule, show
 from ..exceptions import NotFoundError
 from ..prompts.prompt import Prompt
 from ..prompts.prompt_manager import PromptManager
-from ..protocol.jsonrpc import encode
-from ..protocol.subscriptions import PROMPTS_CHANGED, RESOURCE_UPDATED, RESOURCES_CHANGED, TOOLS_CHANGED
+from ..protocol.subscriptions import PROMPTS_CHANGED, RESOURCES_CHANGED, TOOLS_CHANGED
 from ..protocol.types import (
     LOG_LEVELS,
     CacheScope,
     GetPromptResult,
     Icon,
-    Implementation,
     LoggingLevel,
     ServerCapabilities,
 )
-from ..protocol.versions import Era
 from ..resources.resource import Resource
 from ..resources.resource_manager import ResourceManager
 from ..resources.security import DEFAULT_RESOURCE_SECURITY, ResourceSecurity
 from ..resources.template import ResourceTemplate
-from ..settings import Settings
 from ..tools.tool import FunctionTool, Tool
 from ..tools.tool_manager import ToolManager
 from ..types import PromptResult, ResourceResult, ToolResult
 from ..version import __version__
 from . import direct
-from .extensions import MethodBinding, ServerExtension, check_bindings
-from .lifespan import Lifespan, SharedLifespan
+from .extensions import ServerExtension, check_bindings
+from .lifespan import Lifespan
 from .request_state import RequestStateSecurity
 from .router import Router
+from .servable import CustomRoute, Servable
 from .sessions import SessionStates, StateStore
 
 if TYPE_CHECKING:
     from .auth import AuthProvider
-    from .http import StarletteWithLifespan
 
 __all__ = ["CustomRoute", "FastMCP", "Provider"]
 
 C = TypeVar("C", bound=Component)
 F = TypeVar("F", bound=Callable[..., Any])
-Notice = Callable[[str, str | None], None]
 
 _NOTHING: Mapping[str, tuple[tuple[str, ...], str]] = {}
-
-
-@dataclass(frozen=True, slots=True)
-class CustomRoute:
-    """An HTTP route beside MCP; `endpoint` is an async function that takes a Starlette Request."""
-
-    path: str
-    methods: list[str]
-    name: str | None
-    include_in_schema: bool
-    endpoint: Callable[..., Any]
 
 
 class Provider(Protocol):
@@ -81,7 +63,7 @@ class Provider(Protocol):
     def register(self, server: FastMCP) -> None: ...
 
 
-class FastMCP:
+class FastMCP(Servable):
     """An MCP server.
 
     >>> mcp = FastMCP("demo")
@@ -137,20 +119,21 @@ class FastMCP:
             raise ValueError(f"list_page_size is at least 1, not {list_page_size}")
         if client_log_level not in LOG_LEVELS:
             raise ValueError(f"client_log_level is one of {', '.join(LOG_LEVELS)}, not {client_log_level!r}")
-        self.name = name or "Headrace"
-        self.instructions = instructions
-        self.version = __version__ if version is None else str(version)
-        self.info = Implementation(
-            name=self.name, version=self.version, website_url=website_url, icons=icon_list(icons) or None
+        super().__init__(
+            name or "Headrace",
+            __version__ if version is None else str(version),
+            instructions,
+            website_url=website_url,
+            icons=icons,
+            lifespan=lifespan,
+            auth=auth,
+            mask_error_details=mask_error_details,
+            client_log_level=client_log_level,
         )
-        self.auth = auth
-        self.mask_error_details = mask_error_details
-        self.masked_by_settings = False
         self.list_page_size = list_page_size
         self.strict_input_validation = bool(strict_input_validation)
         self.cache_ttl_ms = round(cache_ttl * 1000)
         self.cache_scope: CacheScope = cache_scope
-        self.client_log_level = client_log_level
         self.dereference_schemas = dereference_schemas
         self.include_fastmcp_meta = include_fastmcp_meta
         self.experimental_capabilities = experimental_capabilities
@@ -159,12 +142,7 @@ class FastMCP:
         self.rules: tuple[Rule, ...] = ()
         """Which components are shown; a tuple that is replaced when a rule is added."""
         self.extensions: list[ServerExtension] = []
-        self.extension_methods: dict[str, MethodBinding] = {}
         self.completer: Callable[..., Any] | None = None
-        self.custom_routes: list[CustomRoute] = []
-        self._listeners: dict[object, Notice] = {}
-        self._lifespan = SharedLifespan(lifespan, self)
-        self._stamp = encode(self.info)
         self._router = Router(self)
         self.tools = ToolManager(on_duplicate_tools or on_duplicate, self._changed(TOOLS_CHANGED))
         self.resource_manager = ResourceManager(
@@ -189,10 +167,6 @@ class FastMCP:
         """Answer a call, or raise what `protocol.errors` turns into an error."""
         return self._router(call)
 
-    def stamp(self, era: Era) -> bytes:
-        """The server's Implementation as JSON; only revisions that know all its members ask for it."""
-        return self._stamp
-
     def capabilities(self) -> ServerCapabilities:
         """What clients that ask are told."""
         return self._router.capabilities()
@@ -201,25 +175,6 @@ class FastMCP:
         """Lower-case header -> (path in the arguments, type), for the tool's marked arguments."""
         found = self.tools.find(tool, self.rules)
         return _NOTHING if found is None else found.mirrored
-
-    def on_change(self, notice: Notice) -> Callable[[], None]:
-        """Call `notice(method, uri)` at every change; the return value ends that."""
-        key = object()
-        self._listeners[key] = notice
-
-        def end() -> None:
-            self._listeners.pop(key, None)
-
-        return end
-
-    async def notify_resource_updated(self, uri: str) -> None:
-        """Tell those who subscribed to the resource that it changed."""
-        self.notify(RESOURCE_UPDATED, str(uri))
-
-    def notify(self, method: str, uri: str | None = None) -> None:
-        """Tell of a change to every client that listens for it."""
-        for notice in list(self._listeners.values()):
-            notice(method, uri)
 
     def _changed(self, *methods: str) -> Callable[[], None]:
         def changed() -> None:
@@ -249,36 +204,6 @@ class FastMCP:
             self.rules = reduce(followed_by, added, self.rules)
         self._changed(*changes(added[0]))()
         return self
-
-    @property
-    def masks(self) -> bool:
-        """Whether clients are spared the details of errors: the user's word, else the last app's settings."""
-        return self.masked_by_settings if self.mask_error_details is None else self.mask_error_details
-
-    # Lifespan
-
-    @property
-    def lifespan(self) -> Lifespan | None:
-        return self._lifespan.factory
-
-    @property
-    def lifespan_running(self) -> bool:
-        """Whether functions find what the lifespan yields; always true without a lifespan."""
-        return self._lifespan.running
-
-    @property
-    def lifespan_value(self) -> Any:
-        """What the lifespan yielded; an empty dict without one. Raises RuntimeError where it was never started."""
-        if not self._lifespan.running:
-            raise RuntimeError(
-                f"The lifespan of {self.name!r} is not running: pass it on to the app around this one, "
-                "as in FastAPI(lifespan=mcp_app.lifespan)"
-            )
-        return self._lifespan.value
-
-    def lifespan_context(self) -> AbstractAsyncContextManager[Any]:
-        """Enter the user's lifespan; once, however many apps are inside."""
-        return self._lifespan.enter()
 
     # Registration
 
@@ -495,67 +420,6 @@ class FastMCP:
             return function
 
         return register
-
-    # Doorways
-
-    def http_app(
-        self,
-        path: str | None = None,
-        middleware: list[Any] | None = None,
-        json_response: bool | None = None,
-        stateless_http: bool | None = None,
-        transport: str = "http",
-        event_store: Any = None,
-        **options: Any,
-    ) -> StarletteWithLifespan:
-        """The server as a Starlette app ("http", "streamable-http" or "sse"); what is None comes from the settings.
-
-        `options`: retry_interval (milliseconds), and settings by name: allowed_hosts, allowed_origins,
-        session_idle_timeout (seconds), max_sessions, max_body_bytes. Raises ValueError for an unknown transport.
-        """
-        from .http import make_app
-
-        return make_app(
-            self,
-            Settings.load(),
-            transport=transport,
-            path=path,
-            middleware=middleware,
-            json_response=json_response,
-            stateless_http=stateless_http,
-            event_store=event_store,
-            **options,
-        )
-
-    def run(self, transport: str | None = None, **options: Any) -> None:
-        """Serve until a signal ends it: ``mcp.run(transport="http", host=..., port=..., path=...)``."""
-        from .run import run
-
-        run(self, transport, **options)
-
-    async def run_async(self, transport: str | None = None, **options: Any) -> None:
-        """`run` in a loop of the caller's."""
-        from .run import run_async
-
-        await run_async(self, transport, **options)
-
-    async def run_http_async(self, **options: Any) -> None:
-        """Serve over HTTP; options as in `server.run.run_http_async`."""
-        from .run import run_http_async
-
-        await run_http_async(self, **options)
-
-    async def run_streamable_http_async(self, **options: Any) -> None:
-        await self.run_http_async(transport="streamable-http", **options)
-
-    async def run_sse_async(self, **options: Any) -> None:
-        await self.run_http_async(transport="sse", **options)
-
-    async def run_stdio_async(self, **options: Any) -> None:
-        """Serve over stdin and stdout; options as in `server.run.run_stdio_async`."""
-        from .run import run_stdio_async
-
-        await run_stdio_async(self, **options)
 
 
 def _pending(function: Callable[..., Any], *kinds: Kind) -> Any:
