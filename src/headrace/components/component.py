@@ -8,6 +8,7 @@ from typing import Any, ClassVar, TypeVar
 import msgspec
 
 from ..protocol.types import Icon
+from .sdk import as_data
 from .visibility import Kind
 
 __all__ = ["Component", "icon_list", "struct"]
@@ -104,7 +105,7 @@ def struct(value: Any, kind: type[S]) -> S | None:
     if value is None or isinstance(value, kind):
         return value
     if hasattr(value, "model_dump"):
-        value = value.model_dump(by_alias=True, exclude_none=True, mode="json")
+        value = as_data(value)
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:

@@ -220,9 +220,10 @@ def _has_media(value: Any) -> bool:
 
 
 def _is_question(annotation: Any) -> bool:
-    return getattr(annotation, "__name__", "") == InputRequiredResult.__name__ and (
-        annotation is InputRequiredResult or is_sdk(annotation)
-    )
+    """Whether it is InputRequiredResult, ours or the SDK's."""
+    if annotation is InputRequiredResult:
+        return True
+    return isinstance(annotation, type) and is_sdk(annotation) and annotation.__name__ == InputRequiredResult.__name__
 
 
 def _is_content(annotation: Any) -> bool:

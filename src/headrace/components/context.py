@@ -33,6 +33,7 @@ from ..types import ResourceResult
 from . import elicitation, visibility
 from .dependencies import get_context, get_http_request
 from .elicitation import AcceptedElicitation, CancelledElicitation, DeclinedElicitation, require
+from .sdk import as_data
 from .visibility import Rule
 
 if TYPE_CHECKING:
@@ -245,7 +246,7 @@ class Context:
         method: str = notification if isinstance(notification, str) else notification.method
         params: Any = getattr(notification, "params", None)
         if hasattr(params, "model_dump"):
-            params = params.model_dump(by_alias=True, exclude_none=True, mode="json")
+            params = as_data(params)
         elif isinstance(params, msgspec.Struct):
             params = msgspec.to_builtins(params)
         if self.call.era.handshake:

@@ -11,7 +11,7 @@ import msgspec
 
 from ..protocol import types as wire
 
-__all__ = ["from_sdk", "is_sdk"]
+__all__ = ["as_data", "from_sdk", "is_sdk"]
 
 _PACKAGES = ("mcp", "mcp_types")
 
@@ -19,6 +19,11 @@ _PACKAGES = ("mcp", "mcp_types")
 def is_sdk(kind: Any) -> bool:
     """Whether a class is the SDK's."""
     return kind.__module__.partition(".")[0] in _PACKAGES
+
+
+def as_data(model: Any) -> Any:
+    """A pydantic model as JSON-like data with its wire names."""
+    return model.model_dump(by_alias=True, exclude_none=True, mode="json")
 
 
 def from_sdk(value: Any) -> Any:
@@ -29,4 +34,4 @@ def from_sdk(value: Any) -> Any:
     struct: Any = getattr(wire, kind.__name__, None)
     if struct is None:
         return value
-    return msgspec.convert(value.model_dump(mode="json", by_alias=True, exclude_none=True), struct)
+    return msgspec.convert(as_data(value), struct)
