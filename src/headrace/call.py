@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Container, Mapping
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from msgspec import Raw
+from msgspec import Raw, Struct
 
 from .protocol.types import Params, Result, SubscriptionFilter
 
@@ -99,43 +99,31 @@ class Peer(Protocol):
         ...
 
 
-class Call:
+class Call(Struct, eq=False):
     """One request: what is asked, in which revision, by whom.
 
     `params` are the members that every method shares, `raw` all params as they came.
     """
 
-    __slots__ = ("era", "id", "method", "params", "peer", "principal", "raw", "scope")
+    method: str
+    params: Params
+    raw: Raw
+    id: int | str | None
+    peer: Peer
+    principal: Principal | None = None
+    scope: Any = None
+    """The ASGI scope of the HTTP request that carried the call; None elsewhere."""
 
-    def __init__(
-        self,
-        method: str,
-        params: Params,
-        raw: Raw,
-        *,
-        id: int | str | None,
-        peer: Peer,
-        principal: Principal | None = None,
-        scope: Any = None,
-    ) -> None:
-        self.method = method
-        self.params = params
-        self.raw = raw
-        self.id = id
-        self.peer = peer
-        self.era = peer.era
-        self.principal = principal
-        self.scope = scope
-        """The ASGI scope of the HTTP request that carried the call; None elsewhere."""
+    @property
+    def era(self) -> Era:
+        """The revision that is spoken."""
+        return self.peer.era
 
 
-class Encoded:
+class Encoded(Struct, eq=False):
     """A result that is bytes already: a JSON object, complete for the call's revision."""
 
-    __slots__ = ("body",)
-
-    def __init__(self, body: bytes) -> None:
-        self.body = body
+    body: bytes
 
 
 Answer = Result | Encoded | SubscriptionFilter

@@ -409,7 +409,7 @@ async def test_a_shared_key_serves_another_replicas_state(monkeypatch: pytest.Mo
 
 async def test_an_expired_state_is_refused(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock()
-    monkeypatch.setattr("headrace.transports.peers.time", clock)
+    monkeypatch.setattr("headrace.transports.replay.time", clock)
     params = of_call("checked")
     first = await questions_of(connection, params)
     (key,) = first["inputRequests"]

@@ -47,11 +47,11 @@ LISTED = Guard(["api.example.com", "*.internal.example"], ["https://app.example"
     ],
 )
 def test_who_comes_in(guard: Guard, host: str | None, origin: str | None, loopback: bool, status: int | None) -> None:
-    refusal = guard.check(host, origin, "http", loopback)
+    refusal = guard.verdict(host, origin, "http", loopback)
     assert (None if refusal is None else refusal.status) == status
 
 
 def test_a_refused_host_is_told_which_setting_lets_it_in() -> None:
-    refusal = OPEN.check("proxy.example", None, "http", True)
+    refusal = OPEN.verdict("proxy.example", None, "http", True)
     assert refusal is not None
     assert b"allowed_hosts" in refusal.body

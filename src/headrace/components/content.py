@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Any, Union, cast, get_args, get_origin
 
 import msgspec
@@ -41,6 +42,9 @@ WRAPPED = "x-fastmcp-wrap-result"
 
 _BLOCKS = (TextContent, ImageContent, AudioContent, ResourceLink, EmbeddedResource)
 _MEDIA = (*_BLOCKS, ResourceContents, Image, Audio, File, bytes)
+_PLAIN = frozenset({str, int, float, bool, dict, list, type(None)})
+"""What most tools return: neither a result of its own nor one of the SDK's."""
+_new = msgspec.StructMeta.__call__  # a struct of ours, without the look at how its members are spelled
 _WITHOUT_SCHEMA: tuple[Any, ...] = (*_MEDIA, ToolResult, InputRequiredResult, CallToolResult)
 
 
@@ -75,11 +79,7 @@ class Output:
             schema = adapter.json_schema(mode="serialization", schema_generator=SchemaWriter)
         except (PydanticUserError, NameError, TypeError):
             return None  # a type that pydantic does not know: text only
-        to_json = adapter.serializer.to_json
-
-        def write(value: Any) -> bytes:
-            return to_json(value, by_alias=True, fallback=_fallback)
-
+        write = partial(adapter.serializer.to_json, by_alias=True, fallback=_fallback)
         return cls(_as_object(schema), validate=adapter.validator.validate_python, to_json=write)
 
     @classmethod
@@ -103,6 +103,15 @@ class Output:
                 ) from None
         return self._to_json(value)
 
+    def result(self, value: Any) -> CallToolResult:
+        """A value as structured content, and as text for clients that know no other. Raises ValidationError."""
+        json = self.write(value)
+        structured = self.structured(json)
+        if value is None:
+            return CallToolResult(content=[], structured_content=structured)
+        text = value if isinstance(value, str) else json.decode()
+        return CallToolResult(content=[_new(TextContent, text=text)], structured_content=structured)
+
     def structured(self, json: bytes) -> Raw:
         """Structured content from the JSON of a value. Raises ValidationError as `check` does."""
         structured = Raw(b'{"result":%b}' % json) if self.wrapped else Raw(json)
@@ -120,16 +129,15 @@ class Output:
 
 def tool_result(value: Any, output: Output | None) -> CallToolResult | InputRequiredResult:
     """What a tool returned as its result. Raises ValidationError for a value that does not fit its schema."""
+    if output is not None and value.__class__ in _PLAIN:
+        return output.result(value)
     if isinstance(value, ToolResult):
         return _explicit(value, output)
     value = from_sdk(value)
     if isinstance(value, InputRequiredResult | CallToolResult):
         return value
     if output is not None:
-        json = output.write(value)
-        structured = output.structured(json)
-        content: list[ContentBlock] = [] if value is None else [TextContent(text=_text(value, json))]
-        return CallToolResult(content=content, structured_content=structured)
+        return output.result(value)
     if value is None:
         return CallToolResult(content=[])
     if isinstance(value, str):
@@ -203,10 +211,6 @@ def block(value: Any) -> ContentBlock:
 def json_bytes(value: Any) -> bytes:
     """The JSON of any value; what JSON can't hold becomes its text."""
     return pydantic_core.to_json(value, by_alias=True, inf_nan_mode="null", fallback=_fallback)
-
-
-def _text(value: Any, json: bytes) -> str:
-    return value if isinstance(value, str) else json.decode()
 
 
 def _fallback(value: Any) -> Any:

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Unpack, get_args
 
 import msgspec
-from msgspec import Raw
+from msgspec import Raw, Struct
 
 from ..call import Call, Peer
 from ..exceptions import UnsupportedByClient
@@ -90,17 +90,14 @@ class RequestContext:
         return self._context.lifespan_context
 
 
-class Context:
+class Context(Struct, eq=False, weakref=True):
     """Given to functions that have a parameter of this type; `get_context` finds it anywhere in a call."""
 
-    __slots__ = ("_finished", "_objects", "_progress", "call", "fastmcp")
-
-    def __init__(self, call: Call, fastmcp: FastMCP) -> None:
-        self.call = call
-        self.fastmcp = fastmcp
-        self._progress: float | None = None
-        self._objects: dict[str, Any] | None = None
-        self._finished = False
+    call: Call
+    fastmcp: FastMCP
+    _progress: float | None = None
+    _objects: dict[str, Any] | None = None
+    _finished: bool = False
 
     def finish(self) -> None:
         """The result is made: nothing more may be sent for this call."""

@@ -96,7 +96,7 @@ class Registry(Generic[C]):
     def find(self, key: str, rules: Sequence[Rule] = (), version: VersionSpec | None = None) -> C | None:
         """The highest version of that name that is shown, and that `version` means."""
         for each in self._items.get(key, ()):
-            if shown(each, rules) and (version is None or version.matches(each.version)):
+            if (shown(each, rules) if rules else each.enabled) and (version is None or version.matches(each.version)):
                 return each
         return None
 

@@ -148,15 +148,15 @@ def _classify(body: bytes) -> Message:
         raise InvalidRequest(f"Invalid request: {error}") from None
     except msgspec.DecodeError as error:
         raise ParseError(f"Parse error: {error}") from None
-    if _maybe_repeats(body):
+    id, method, params = envelope.id, envelope.method, envelope.params
+    if _has_room(body, id, method, params) and _maybe_repeats(body):
         _refuse_repeats(body)
-    id = envelope.id
-    if envelope.method is not UNSET:
+    if method is not UNSET:
         if id is UNSET:
-            return Notification(envelope.method, _object(envelope.params))
+            return Notification(method, _object(params))
         if id is None:
             raise InvalidRequest("Invalid request: the id of a request is a string or an integer, not null")
-        return Request(id, envelope.method, _object(envelope.params))
+        return Request(id, method, _object(params))
     if envelope.error is not UNSET:
         return Response(None if id is UNSET else id, Raw(b""), envelope.error)
     if _is_object(envelope.result) and id is not UNSET and id is not None:
@@ -185,10 +185,11 @@ def _is_object(raw: Raw) -> bool:
 
 
 def _check_text(body: bytes) -> None:
-    try:
-        body.decode()
-    except UnicodeDecodeError:
-        raise ParseError("Parse error: the body is not UTF-8") from None
+    if not body.isascii():
+        try:
+            body.decode()
+        except UnicodeDecodeError:
+            raise ParseError("Parse error: the body is not UTF-8") from None
     if body.count(b"[") + body.count(b"{") > MAX_DEPTH and _too_deep(body):
         raise ParseError(f"Parse error: nested deeper than {MAX_DEPTH}")
 
@@ -204,6 +205,18 @@ def _too_deep(body: bytes) -> bool:
             return True
         depth = depths[-1]
     return False
+
+
+_REQUEST = len('{"jsonrpc":"2.0","id":,"method":"","params":}')
+_REPEATED = len(',"id":1')
+
+
+def _has_room(body: bytes, id: int | str | UnsetType | None, method: str | UnsetType, params: Raw) -> bool:
+    """Whether a second member fits in a request beside what was read of it, written without blanks or escapes."""
+    if method is UNSET or not params or id is UNSET or id is None:
+        return True
+    size = _REQUEST + len(method) + len(params) + (len(id) + 2 if isinstance(id, str) else len(str(id)))
+    return len(body) - size >= _REPEATED
 
 
 def _maybe_repeats(body: bytes) -> bool:

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from . import types
-from .versions import Era
+from .versions import ERAS, Era
 
-__all__ = ["METHODS", "Method", "is_request"]
+__all__ = ["METHODS", "NAMED", "Method", "is_request"]
 
 
 def _always(era: Era) -> bool:
@@ -158,7 +158,21 @@ METHODS: Mapping[str, Method] = {
 }
 
 
+NAMED: Mapping[str, Literal["name", "uri"]] = {
+    name: method.name_field for name, method in METHODS.items() if method.name_field is not None
+}
+"""Method -> the member of the params that the header ``Mcp-Name`` mirrors."""
+
+_REQUESTS: Mapping[Era, frozenset[str]] = {
+    era: frozenset(
+        name
+        for name, method in METHODS.items()
+        if not method.notification and method.to != "client" and method.served(era)
+    )
+    for era in ERAS.values()
+}
+
+
 def is_request(name: str, era: Era) -> bool:
     """Whether the revision has a request of that name, from a client to a server."""
-    method = METHODS.get(name)
-    return method is not None and not method.notification and method.to != "client" and method.served(era)
+    return name in _REQUESTS[era]

@@ -18,7 +18,6 @@ from .types import (
     ClientCapabilities,
     InitializeRequestParams,
     Params,
-    RequestMeta,
 )
 from .versions import LATEST_HANDSHAKE, MODERN_VERSIONS, Era, era
 
@@ -51,8 +50,11 @@ def _decoded(decode: Callable[[Raw], T], raw: Raw) -> T:
         raise InvalidParams(f"Invalid params: {error}") from None
 
 
-def check_meta(params: Params) -> RequestMeta:
-    """The ``_meta`` of a request without handshake (2026-07-28, basic). Raises InvalidParams for what it lacks."""
+def check_meta(params: Params) -> str:
+    """The version that the ``_meta`` of a request without handshake names (2026-07-28, basic).
+
+    Raises InvalidParams for what ``_meta`` lacks.
+    """
     meta = params.meta
     if meta is None or meta.protocol_version is None:
         raise InvalidParams("Invalid params: _meta needs io.modelcontextprotocol/protocolVersion")
@@ -60,7 +62,7 @@ def check_meta(params: Params) -> RequestMeta:
         raise InvalidParams("Invalid params: _meta needs io.modelcontextprotocol/clientCapabilities")
     if meta.log_level is not None and meta.log_level not in LOG_LEVELS:
         raise InvalidParams(f"Invalid params: the log level {meta.log_level!r} is none of {', '.join(LOG_LEVELS)}")
-    return meta
+    return meta.protocol_version
 
 
 def modern_era(version: str | None) -> Era:

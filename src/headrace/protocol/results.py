@@ -1,10 +1,12 @@
 """A result as the bytes of a revision: fitted, encoded once, stamped.
 
 The stamp (2026-07-28: ``resultType``, and the server's name in ``_meta``) is the same for every result of
-a server, so it is spliced in front of the encoded members.
+a server, so it stands in front of the encoded members.
 """
 
 from __future__ import annotations
+
+from functools import lru_cache
 
 from msgspec import Raw
 from msgspec.structs import replace
@@ -14,30 +16,44 @@ from .jsonrpc import encode
 from .types import Result
 from .versions import Era
 
-__all__ = ["SERVER_INFO", "encode_result_object", "splice"]
+__all__ = ["SERVER_INFO", "encode_response", "encode_result_object"]
 
 SERVER_INFO = "io.modelcontextprotocol/serverInfo"
 
 
+def encode_response(id: int | str, result: Result | bytes, era: Era, stamp: bytes) -> bytes:
+    """The response to a request. `stamp` is the server's Implementation as JSON.
+
+    Bytes are a result that was encoded before, complete for the revision but for its stamp.
+    """
+    front, members = _parts(result, era, stamp)
+    return b"".join((b'{"jsonrpc":"2.0","id":', encode(id), b',"result":{', front, members, b"}"))
+
+
 def encode_result_object(result: Result, era: Era, stamp: bytes) -> bytes:
-    """The JSON object of a result. `stamp` is the server's Implementation as JSON."""
-    result = fit_result(result, era)
-    if not era.result_types:
-        return encode(result)
-    if result.meta:
-        body = encode(replace(result, meta={SERVER_INFO: Raw(stamp), **result.meta}))
-        return b'{"resultType":"%b",%b' % (result.result_type.encode(), body[1:])
-    return splice(encode(result), era, stamp, result.result_type)
+    """The JSON object of a result alone."""
+    front, members = _parts(result, era, stamp)
+    return b"".join((b"{", front, members))
 
 
-def splice(body: bytes, era: Era, stamp: bytes, result_type: str = "complete") -> bytes:
-    """An encoded result without ``_meta``, stamped where its revision has stamps."""
+def _parts(result: Result | bytes, era: Era, stamp: bytes) -> tuple[bytes, memoryview | bytes]:
+    """What stands after the opening brace: the stamp, and the encoded members with the closing brace."""
+    result_type = "complete"
+    if isinstance(result, bytes):
+        body = result
+    else:
+        result = fit_result(result, era)
+        result_type = result.result_type
+        if result.meta and era.result_types:
+            body = encode(replace(result, meta={SERVER_INFO: Raw(stamp), **result.meta}))
+            return b'"resultType":"%b",' % result_type.encode(), memoryview(body)[1:]
+        body = encode(result)
     if not era.result_types:
-        return body
-    rest = b"," + body[1:] if len(body) > 2 else b"}"
-    return b'{"resultType":"%b","_meta":{"%b":%b}%b' % (
-        result_type.encode(),
-        SERVER_INFO.encode(),
-        stamp,
-        rest,
-    )
+        return b"", memoryview(body)[1:]  # a view: results may be large
+    front = _front(stamp, result_type)
+    return (front, memoryview(body)[1:]) if len(body) > 2 else (front[:-1], b"}")
+
+
+@lru_cache(maxsize=256)
+def _front(stamp: bytes, result_type: str) -> bytes:
+    return b'"resultType":"%b","_meta":{"%b":%b},' % (result_type.encode(), SERVER_INFO.encode(), stamp)

@@ -21,11 +21,11 @@ from ..settings import Settings
 from ..state.events import EventStore, TwoMethodStore, adapt
 from ..state.memory import MemoryBus, MemorySessionStore
 from ..transports.http.admission import Rules
+from ..transports.http.answer import Denied
 from ..transports.http.endpoint import Endpoint
-from ..transports.http.entrance import Authenticate
+from ..transports.http.entrance import Authenticate, send_denied
 from ..transports.http.guard import Guard
 from ..transports.http.head import Head
-from ..transports.http.reply import send_body
 from ..transports.http.sse_legacy import SseEndpoint, check_message_path
 from ..transports.http.stream import Limits
 from .request_state import sealer_of
@@ -74,10 +74,10 @@ class HostOriginGuardMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            head = Head.read(scope)
-            refusal = self.guard.check(head.get("host"), head.get("origin"), head.scheme, head.loopback)
-            if refusal is not None:
-                await send_body(send, refusal.status, refusal.body, refusal.headers)
+            try:
+                self.guard.check(Head.read(scope))
+            except Denied as denied:
+                await send_denied(send, denied)
                 return
         await self.app(scope, receive, send)
 
@@ -100,8 +100,8 @@ class StarletteWithLifespan(Starlette):
         self.own_middleware = 0
         """How many of `user_middleware`, from the outside, are ours; an endpoint served directly does their work."""
         self.drains: Sequence[Callable[[], None]] = ()
-        self._direct: dict[str, ASGIApp] = {}
-        self._stacks: dict[str, ASGIApp] = {}
+        self._direct: dict[str | None, ASGIApp] = {}
+        self._stacks: dict[str | None, ASGIApp] = {}
 
     @property
     def lifespan(self) -> Lifespan[Starlette]:
@@ -130,17 +130,16 @@ class StarletteWithLifespan(Starlette):
         return sibling.build_middleware_stack()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            if self.middleware_stack is None:
-                self.middleware_stack = self.build_middleware_stack()
-            path: str = scope["path"]
-            root: str = scope.get("root_path", "")
-            direct = self._stacks.get(path.removeprefix(root) if root else path)
-            if direct is not None:
-                scope["app"] = self
-                await direct(scope, receive, send)
-                return
-        await super().__call__(scope, receive, send)
+        if self.middleware_stack is None:
+            self.middleware_stack = self.build_middleware_stack()
+        path: str | None = scope.get("path")
+        root: str = scope.get("root_path", "")
+        direct = self._stacks.get(path.removeprefix(root) if path and root else path)
+        if direct is None or scope["type"] != "http":
+            await super().__call__(scope, receive, send)
+            return
+        scope["app"] = self
+        await direct(scope, receive, send)
 
 
 def _as_router(app: ASGIApp) -> Any:
@@ -259,7 +258,7 @@ def create_streamable_http_app(
     app = _assemble(
         server, endpoint, streamable_http_path, "streamable-http", auth, guard, own_routes, debug, routes, middleware
     )
-    app.serve_directly(streamable_http_path, asgi)
+    app.serve_directly(streamable_http_path, endpoint.handle_request)
     return app
 
 

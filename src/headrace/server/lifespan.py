@@ -73,7 +73,7 @@ class SharedLifespan:
     @property
     def running(self) -> bool:
         """Whether functions find what the lifespan yields; without a lifespan, always."""
-        return self._idle or any(each.ready for each in self._runs)
+        return (self.factory is None and not self._more) or any(each.ready for each in self._runs)
 
     @property
     def value(self) -> Any:
@@ -83,14 +83,10 @@ class SharedLifespan:
             ready = [each for each in ready if each.task.get_loop() is _loop()] or ready
         return ready[-1].started.result() if ready else {}
 
-    @property
-    def _idle(self) -> bool:
-        return self.factory is None and not self._more
-
     @asynccontextmanager
     async def enter(self) -> AsyncGenerator[Any]:
         """Raises RuntimeError in the lifespan itself, before it yields and after."""
-        if self._idle:
+        if self.factory is None and not self._more:
             yield {}
             return
         run = await self._join()

@@ -319,8 +319,10 @@ class Router:
 
 def _version(call: Call) -> VersionSpec | None:
     """The version of a component that the client asks for, as FastMCP's clients do: in ``_meta``."""
-    own: Any = None if call.params.meta is None else call.params.meta.fastmcp
-    version = cast("dict[str, Any]", own).get("version") if isinstance(own, dict) else None
+    meta = call.params.meta
+    if meta is None or meta.fastmcp is None:
+        return None
+    version = cast("dict[str, Any]", meta.fastmcp).get("version") if isinstance(meta.fastmcp, dict) else None
     return VersionSpec(eq=version) if isinstance(version, str) else None
 
 

@@ -117,14 +117,14 @@ class Connection:
             raise InvalidRequest("Invalid request: a request with this id is in flight in the session")
         meta = params.meta
         if self._sealer is not None and meta is not None and meta.protocol_version is not None:
-            peer = self._envelope(request, check_meta(params), emit, self._sealer)
+            peer = self._envelope(request, check_meta(params), meta, emit, self._sealer)
         else:
             peer = self._session(request, emit)
-        call = Call(request.method, params, request.params, id=request.id, peer=peer, principal=principal, scope=scope)
+        call = Call(request.method, params, request.params, request.id, peer, principal, scope)
         if peer.era.listen and request.method == "subscriptions/listen":
             listening = self._calls[request.id] = _Listening(self._notices)
             return self._listen(listening, call, request.id, emit)
-        exchange = Exchange(self._server.serve, self._server.stamp(peer.era), None, self._running)
+        exchange = Exchange(self._server.serve, self._server.stamp(peer.era), self._running)
         self._calls[request.id] = exchange
         return self._run(exchange, call, peer, request.id)
 
@@ -171,8 +171,8 @@ class Connection:
             self._notices.remove(self._listener)
             self._listener = None
 
-    def _envelope(self, request: Request, meta: RequestMeta, emit: Emit, sealer: Sealer) -> Envelope:
-        spoken = modern_era(meta.protocol_version)
+    def _envelope(self, request: Request, version: str, meta: RequestMeta, emit: Emit, sealer: Sealer) -> Envelope:
+        spoken = modern_era(version)
         check_method(request.method, spoken, self._server.extension_methods)
         return Envelope(spoken, meta, emit, sealer, self._transport)
 
@@ -208,7 +208,7 @@ class Connection:
 
     async def _run(self, exchange: Exchange, call: Call, peer: Envelope | Session, id: int | str) -> bytes | None:
         try:
-            answered = await exchange.run(call, peer)
+            answered = await exchange.run(call, peer, asyncio.current_task())
         finally:
             del self._calls[id]
         return None if answered is None else answered.body

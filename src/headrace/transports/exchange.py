@@ -4,53 +4,50 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Protocol
+from typing import Any, Protocol
+
+from msgspec import Struct
 
 from ..call import Call, Encoded, Handler
 from ..exceptions import FastMCPError, McpError
 from ..protocol.errors import INTERNAL_ERROR, to_error
-from ..protocol.jsonrpc import encode_error, encode_result
-from ..protocol.results import encode_result_object, splice
+from ..protocol.jsonrpc import encode_error
+from ..protocol.results import encode_response
 from ..protocol.types import Result
 from .peers import Envelope, Session
 
 __all__ = ["Answered", "Exchange"]
 
+_RESULTS = (Result, bytes)
 logger = logging.getLogger(__name__)
 
 
-class Answered:
+class Answered(Struct, eq=False):
     """A response, and the error it carries, if it does: a binding may say that in a status, too."""
 
-    __slots__ = ("body", "error")
-
-    def __init__(self, body: bytes, error: McpError | None = None) -> None:
-        self.body = body
-        self.error = error
+    body: bytes
+    error: McpError | None = None
 
 
 class Waiting(Protocol):
     """Whoever waits for the answer."""
 
-    gone: bool
+    @property
+    def gone(self) -> bool:
+        """Whether its client left."""
+        ...
 
 
-class Exchange:
-    """One call on its way through the handler.
+class Exchange(Struct, eq=False):
+    """One call on its way through the handler. `running` is where shutdown finds the calls."""
 
-    `waiting` tells whether its client left; `running` is where shutdown finds the calls.
-    """
-
-    __slots__ = ("_cancelled", "_handler", "_running", "_stamp", "_stopped", "_task", "_waiting")
-
-    def __init__(self, handler: Handler, stamp: bytes, waiting: Waiting | None, running: set[Exchange]) -> None:
-        self._handler = handler
-        self._stamp = stamp
-        self._waiting = waiting
-        self._running = running
-        self._task: asyncio.Task[object] | None = None
-        self._cancelled = False
-        self._stopped = False
+    handler: Handler
+    stamp: bytes
+    running: set[Exchange]
+    waiting: Waiting | None = None
+    _task: asyncio.Task[Any] | None = None
+    _cancelled: bool = False
+    _stopped: bool = False
 
     def cancel(self) -> None:
         """The client no longer wants the answer."""
@@ -63,21 +60,19 @@ class Exchange:
         self._stopped = True
         self.cancel()
 
-    async def run(self, call: Call, peer: Envelope | Session) -> Answered | None:
-        """The answer; None where nobody waits for one."""
-        self._task = asyncio.current_task()
-        self._running.add(self)
+    async def run(self, call: Call, peer: Envelope | Session, task: asyncio.Task[Any] | None) -> Answered | None:
+        """The answer; None where nobody waits for one. `task` is the one it runs in."""
+        self._task = task
+        self.running.add(self)
         id = call.id if call.id is not None else ""
-        era = call.era
         try:
-            result = await peer.run(self._handler, call)
-            if isinstance(result, Encoded):
-                return Answered(encode_result(id, splice(result.body, era, self._stamp)))
-            if not isinstance(result, Result):
+            answer = await peer.run(self.handler, call, task)
+            result = answer.body if isinstance(answer, Encoded) else answer
+            if not isinstance(result, _RESULTS):
                 raise TypeError(f"{call.method} is answered with a stream, not with {type(result).__name__}")
-            return Answered(encode_result(id, encode_result_object(result, era, self._stamp)))
+            return Answered(encode_response(id, result, peer.era, self.stamp))
         except asyncio.CancelledError:
-            gone = self._waiting is not None and self._waiting.gone
+            gone = self.waiting is not None and self.waiting.gone
             if self._task is None:
                 raise
             if not (self._cancelled or gone):
@@ -92,13 +87,13 @@ class Exchange:
         except (KeyboardInterrupt, GeneratorExit):
             raise
         except BaseException as exception:  # a function that exits, or a panic of Rust code, ends its call and no more
-            error = to_error(exception, era)
+            error = to_error(exception, peer.era)
             if not isinstance(exception, FastMCPError):
                 logger.exception("%s failed", call.method)
             return _failed(id, error)
         finally:
             self._task = None
-            self._running.discard(self)
+            self.running.discard(self)
 
 
 def _failed(id: int | str, error: McpError) -> Answered:

@@ -1,11 +1,8 @@
 """Who is asking: the two shapes a client has, the same for every transport.
 
-An `Envelope` (2026-07-28) knows only what came with the request. A question it has no answer for parks; once
-the coroutines that are ready have run, the call's own task is cancelled and the answer is an
-InputRequiredResult with every question asked so far. Raising from the question instead would be swallowed by
-``except Exception`` and would lose the others' questions in a gather.
-
-A `Session` (before) has a record between requests, and a question is a request on the call's own stream.
+An `Envelope` (2026-07-28) knows only what came with the request: a question ends the call, which is run again with
+the answer (`replay.py`). A `Session` (before) has a record between requests, and a question is a request on the
+call's own stream.
 
 Both get `emit` from their transport: it sends one message to the client, on the call's stream.
 """
@@ -13,191 +10,117 @@ Both get `emit` from their transport: it sends one message to the client, on the
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Mapping
-from contextvars import ContextVar
 from typing import Any, TypeVar
 
 import msgspec
-from msgspec import Raw
-from msgspec.structs import replace
+from msgspec import Raw, Struct
 
-from ..call import Answer, Call, Handler, Principal
+from ..call import Answer, Call, Handler
 from ..exceptions import McpError, UnsupportedByClient, ValidationError
 from ..protocol.downgrade import fit_notification, fit_question
-from ..protocol.input_required import MAX_ROUNDS, Binding, Rounds, Sealer, check_declared, request_digest
+from ..protocol.input_required import MAX_ROUNDS, Sealer, check_declared
 from ..protocol.jsonrpc import encode, encode_notification
 from ..protocol.session import SessionRecord
-from ..protocol.types import ClientCapabilities, Implementation, InputRequiredResult, RequestMeta, Result
+from ..protocol.types import ClientCapabilities, Implementation, InputRequiredResult, RequestMeta
 from ..protocol.versions import Era
 from ..state.sessions import SessionStore
 from .questions import Emit, Questions
+from .replay import Replay
 
-__all__ = ["STATE_SECONDS", "Envelope", "Session"]
+__all__ = ["Envelope", "Session"]
 
 T = TypeVar("T")
 
-STATE_SECONDS = 3600.0
-"""How long a client may take to answer the questions of a call (2026-07-28)."""
-_IDLE_PASSES = 8
-"""Passes of the event loop without a new question after which the call counts as idle."""
 MAX_SUBSCRIPTIONS = 1000
 """Resources one session may subscribe to."""
 _NOTHING = ClientCapabilities()
-_effect: ContextVar[str] = ContextVar("headrace_effect", default="")
-"""The step (`once`) that runs in this context, as the prefix of the keys inside of it."""
 
 
-class Envelope:
-    """The client of one 2026-07-28 request."""
+class Envelope(Struct, eq=False):
+    """The client of one 2026-07-28 request: what came with the request, and nothing else."""
 
-    __slots__ = (
-        "_busy",
-        "_call",
-        "_cancels",
-        "_emit",
-        "_locks",
-        "_parked",
-        "_passes",
-        "_rounds",
-        "_sealer",
-        "_task",
-        "capabilities",
-        "client_info",
-        "era",
-        "log_level",
-        "transport",
-    )
+    era: Era
+    meta: RequestMeta
+    emit: Emit
+    sealer: Sealer
+    transport: str
+    _call: Call | None = None
+    _task: asyncio.Task[Any] | None = None
+    _replay: Replay | None = None
+    """Made when something of the call is asked or remembered; most calls do neither."""
 
-    session_id: str | None = None
+    @property
+    def session_id(self) -> None:
+        """This revision has no sessions."""
 
-    def __init__(self, era: Era, meta: RequestMeta, emit: Emit, sealer: Sealer, transport: str) -> None:
-        self.era = era
-        self.transport = transport
-        self.client_info: Implementation | None = meta.client_info
-        self.capabilities = meta.client_capabilities or _NOTHING
-        self.log_level = meta.log_level
-        self._emit = emit
-        self._sealer = sealer
-        self._call: Call | None = None
-        self._task: asyncio.Task[Any] | None = None
-        self._rounds: Rounds | None = None
-        self._parked: list[asyncio.Future[Any]] = []
-        self._passes = 0
-        self._cancels = 0
-        """How often the call's task was cancelled for a question."""
-        self._busy: set[str] = set()
-        """The `once` functions under way: the call is not idle before they are done."""
-        self._locks: dict[str, asyncio.Lock] = {}
+    @property
+    def client_info(self) -> Implementation | None:
+        return self.meta.client_info
 
-    async def run(self, handler: Handler, call: Call) -> Answer:
-        """The handler's answer, or the questions it needs answered first."""
-        self._call = call
-        if call.params.request_state is not None or call.params.input_responses:
-            self._open()  # refuses foreign state before anything runs
-        task = self._task = asyncio.current_task()
+    @property
+    def capabilities(self) -> ClientCapabilities:
+        return self.meta.client_capabilities or _NOTHING
+
+    @property
+    def log_level(self) -> str | None:
+        return self.meta.log_level
+
+    async def run(self, handler: Handler, call: Call, task: asyncio.Task[Any] | None) -> Answer:
+        """The handler's answer, or the questions it needs answered first. `task` is the one it runs in."""
+        self._call, self._task = call, task
         try:
-            result = await handler(call)
-        except asyncio.CancelledError:
-            if not self._cancels:
-                raise
-        except Exception:
-            if not self._cancels:
+            if call.params.request_state is not None or call.params.input_responses:
+                self._open()  # refuses foreign state before anything runs
+            answer = await handler(call)
+            if isinstance(answer, InputRequiredResult) and not self._asks:
+                check_declared(answer, self.capabilities)
+                return answer if answer.request_state is None else self._open().sealed(answer, answer.request_state)
+        except (Exception, asyncio.CancelledError):
+            if not self._asks:
                 raise
         else:
-            if not self._cancels:
-                return self._checked(result) if isinstance(result, InputRequiredResult) else result
+            if self._replay is None or not self._replay.stopped:
+                return answer
         finally:
-            self._task = None
-            for question in self._parked:  # also those of tasks that the handler left behind
-                question.cancel()
-        if task is not None:
-            for _ in range(self._cancels):
-                task.uncancel()
-        return self._questions()
+            self._call = self._task = None  # a call knows its peer: in a ring they would wait for the collector
+            if self._replay is not None:
+                self._replay.close()
+        assert self._replay is not None
+        return self._replay.questions()
+
+    @property
+    def _asks(self) -> bool:
+        """Whether the call was stopped for a question: the answer is what it asks."""
+        return self._replay is not None and self._replay.stopped
 
     async def note(self, method: str, params: Any) -> None:
-        await self._emit(encode_notification(method, params))
+        await self.emit(encode_notification(method, params))
 
     async def ask(self, method: str, params: Any, *, key: str | None = None, check: Callable[[Raw], T]) -> T:
-        rounds = self._open()
-        if self._task is None:  # a task that the handler left behind: nobody waits for it
-            raise asyncio.CancelledError("The call is over")
-        params = fit_question(params, self.era)
-        key = rounds.key(method, params, key, _effect.get())
-        answer = rounds.answer(key)
-        if answer is not None:
-            try:
-                checked = check(answer)
-            except (ValidationError, msgspec.ValidationError):
-                rounds.reject(key)
-            else:
-                rounds.accept(key, answer)
-                return checked
-        rounds.ask(key, method, params)
-        self._busy.discard(_effect.get())  # it waits for this question, so nobody waits for it
-        parked: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._parked.append(parked)
-        self._stop_when_idle()
-        return await parked  # only the end of the call ends this
-
-    def _stop_when_idle(self) -> None:
-        ticking = self._passes > 0
-        self._passes = _IDLE_PASSES
-        if not ticking:
-            loop = asyncio.get_running_loop()
-            loop.call_soon(self._tick, loop)
-
-    def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
-        if self._task is None:
-            return
-        if self._busy:
-            self._passes = 0  # the end of the last one begins anew
-            return
-        self._passes -= 1
-        if self._passes > 0:
-            loop.call_soon(self._tick, loop)
-        else:
-            self._cancels += 1
-            self._task.cancel()
+        return await self._open().ask(method, fit_question(params, self.era), key, check)
 
     async def once(self, key: str, function: Callable[[], Awaitable[Any]]) -> Any:
-        rounds = self._open()
-        key = _effect.get() + key
-        async with self._locks.setdefault(key, asyncio.Lock()):
-            known = rounds.effect(key) or rounds.keep(key, await self._uninterrupted(f"{key}/", function))
-        return msgspec.json.decode(known)
-
-    async def _uninterrupted(self, effect: str, function: Callable[[], Awaitable[Any]]) -> Any:
-        """A question that parks meanwhile must not cancel the step half-way: it would run again."""
-        self._busy.add(effect)
-        token = _effect.set(effect)
-        try:
-            return await function()
-        finally:
-            _effect.reset(token)
-            self._busy.discard(effect)
-            if self._parked and not self._cancels:
-                self._stop_when_idle()
+        return await self._open().once(key, function)
 
     def occurrence(self, what: str) -> int:
-        return self._open().occurrence(_effect.get() + what)
+        return self._open().occurrence(what)
 
     def input_responses(self) -> Mapping[str, Raw]:
-        return self._open().responses
+        return self._open().rounds.responses
 
     @property
     def request_state(self) -> str | None:
-        return self._open().own_state
+        return self._open().rounds.own_state
 
     async def get_state(self, key: str) -> Any:
-        return self._open().values.get(key)
+        return self._open().rounds.values.get(key)
 
     async def set_state(self, key: str, value: Any) -> None:
-        self._open().values[key] = value
+        self._open().rounds.values[key] = value
 
     async def delete_state(self, key: str) -> None:
-        self._open().values.pop(key, None)
+        self._open().rounds.values.pop(key, None)
 
     async def set_log_level(self, level: str) -> None:
         raise UnsupportedByClient("Each request of this revision says its own log level")
@@ -208,92 +131,36 @@ class Envelope:
     async def close_stream(self) -> None:
         """Streams of this revision are not resumable."""
 
-    def _open(self) -> Rounds:
-        if self._rounds is None:
-            call = self._bound_call()
-            self._rounds = Rounds.open(
-                sealed=call.params.request_state,
-                responses=call.params.input_responses,
-                digest=request_digest(call.method, call.raw),
-                principal=_principal_id(call.principal),
-                now=time.time(),
-                sealer=self._sealer,
-            )
-        return self._rounds
-
-    def _checked(self, result: InputRequiredResult) -> InputRequiredResult:
-        """Questions that a function returned itself: of kinds that the client declared, and its state sealed."""
-        check_declared(result, self.capabilities)
-        if result.request_state is None:
-            return result
-        self._open().own_state = result.request_state
-        return replace(result, request_state=self._open().seal(self._binding()))
-
-    def _questions(self) -> Result:
-        return self._open().result(self._binding())
-
-    def _binding(self) -> Binding:
-        call = self._bound_call()
-        digest = request_digest(call.method, call.raw)
-        return Binding(digest, _principal_id(call.principal), time.time() + STATE_SECONDS, self._sealer)
-
-    def _bound_call(self) -> Call:
-        if self._call is None:
-            raise RuntimeError("An envelope answers questions only while its call runs")
-        return self._call
+    def _open(self) -> Replay:
+        """Raises CancelledError where the call is over: who asks then is a task that the function left behind."""
+        if self._replay is None:
+            if self._call is None:
+                raise asyncio.CancelledError("The call is over")
+            self._replay = Replay(self._call, self._task, self.sealer)
+        return self._replay
 
 
-def _principal_id(principal: Principal | None) -> str:
-    return "" if principal is None else principal.id
+class Session(Struct, eq=False):
+    """The client of a handshake-era request; its record outlives the request.
 
+    `questions` None: it can't be asked, for the reason `no_questions`.
+    """
 
-class Session:
-    """The client of a handshake-era request. Without a store (stateless) nothing outlives the request;
-    without `questions` the client can't be asked, and `no_questions` says why. `waits` is told when the call begins
-    and ends to do nothing but wait for its client."""
-
-    __slots__ = (
-        "_asked",
-        "_close",
-        "_emit",
-        "_no_questions",
-        "_over",
-        "_questions",
-        "_responses",
-        "_store",
-        "_waits",
-        "era",
-        "record",
-        "request_state",
-        "transport",
-    )
-
-    def __init__(
-        self,
-        era: Era,
-        record: SessionRecord,
-        emit: Emit,
-        transport: str,
-        *,
-        store: SessionStore | None = None,
-        questions: Questions | None = None,
-        no_questions: str = "",
-        waits: Callable[[bool], None] | None = None,
-        close: Callable[[], Awaitable[None]] | None = None,
-    ) -> None:
-        self.era = era
-        self.record = record
-        self.transport = transport
-        self._close = close
-        self._waits = waits
-        self._emit = emit
-        self._store = store
-        self._questions = questions
-        self._no_questions = no_questions
-        self._asked: set[asyncio.Future[Raw]] = set()
-        self._over = False
-        self._responses: dict[str, Raw] = {}
-        self.request_state: str | None = None
+    era: Era
+    record: SessionRecord
+    emit: Emit
+    transport: str
+    store: SessionStore | None = None
+    questions: Questions | None = None
+    no_questions: str = ""
+    waits: Callable[[bool], None] | None = None
+    """Told when the call begins to do nothing but wait for its client, and when that ends."""
+    close: Callable[[], Awaitable[None]] | None = None
+    """Ends the call's stream early; None where the client could not resume it."""
+    request_state: str | None = None
+    _asked: set[asyncio.Future[Raw]] = set()
+    _responses: dict[str, Raw] = {}
+    _over: bool = False
 
     @property
     def session_id(self) -> str | None:
@@ -311,17 +178,19 @@ class Session:
     def log_level(self) -> str | None:
         return self.record.log_level
 
-    async def run(self, handler: Handler, call: Call) -> Answer:
+    async def run(self, handler: Handler, call: Call, task: asyncio.Task[Any] | None) -> Answer:
         """The handler's answer; what it returns as input-required is asked here, and the handler run again."""
         try:
-            return await self._run(handler, call)
+            answer = await handler(call)
+            if isinstance(answer, InputRequiredResult):
+                answer = await self._ask_and_run(handler, call, answer)
+            return answer
         finally:
             self._over = True
             for question in self._asked:  # of tasks that the handler left behind
                 question.cancel()
 
-    async def _run(self, handler: Handler, call: Call) -> Answer:
-        result = await handler(call)
+    async def _ask_and_run(self, handler: Handler, call: Call, result: Answer) -> Answer:
         rounds = 0
         while isinstance(result, InputRequiredResult):
             rounds += 1
@@ -338,21 +207,21 @@ class Session:
         return result
 
     async def note(self, method: str, params: Any) -> None:
-        await self._emit(encode_notification(method, fit_notification(params, self.era)))
+        await self.emit(encode_notification(method, fit_notification(params, self.era)))
 
     async def ask(self, method: str, params: Any, *, key: str | None = None, check: Callable[[Raw], T]) -> T:
-        if self._questions is None:
-            raise UnsupportedByClient(self._no_questions)
+        if self.questions is None:
+            raise UnsupportedByClient(self.no_questions)
         if self._over:  # a task that the handler left behind: nobody waits for it
             raise asyncio.CancelledError("The call is over")
         asked = fit_question(params, self.era)
-        if self._waits is not None and not self._asked:
-            self._waits(True)
+        if self.waits is not None and not self._asked:
+            self.waits(True)
         try:
-            answer = await self._questions.ask(self.record.id, self._emit, method, asked, self._asked)
+            answer = await self.questions.ask(self.record.id, self.emit, method, asked, self._asked)
         finally:
-            if self._waits is not None and not self._asked:
-                self._waits(False)
+            if self.waits is not None and not self._asked:
+                self.waits(False)
         try:
             return check(answer)
         except msgspec.ValidationError as error:
@@ -391,9 +260,9 @@ class Session:
         await self._save()
 
     async def close_stream(self) -> None:
-        if self._close is not None:
-            await self._close()
+        if self.close is not None:
+            await self.close()
 
     async def _save(self) -> None:
-        if self._store is not None:
-            await self._store.save(self.record)
+        if self.store is not None:
+            await self.store.save(self.record)

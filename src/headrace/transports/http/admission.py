@@ -19,7 +19,7 @@ import msgspec
 from ...exceptions import InvalidRequest, McpError
 from ...protocol.errors import HEADER_MISMATCH
 from ...protocol.jsonrpc import Request
-from ...protocol.methods import METHODS
+from ...protocol.methods import NAMED
 from ...protocol.mirrored import Mirrored
 from ...protocol.requests import check_meta, check_method, modern_era
 from ...protocol.types import Params
@@ -32,8 +32,8 @@ __all__ = [
     "Rules",
     "admit_head",
     "admit_modern",
+    "check_json",
     "handshake_era",
-    "is_json",
     "is_modern",
 ]
 
@@ -57,22 +57,33 @@ class Rules:
 
 
 def admit_head(head: Head, rules: Rules) -> Refuse | None:
+    if head.method == "POST":
+        return _admit_post(head.fields.get(b"accept"), head.fields.get(b"content-type"), rules.json_response)
     if head.method not in rules.methods:
         return Refuse(405, f"Method not allowed: this endpoint answers {', '.join(rules.methods)}", headers=rules.allow)
-    if head.method == "DELETE":
-        return None
-    takes_json, takes_sse = _accepts(head.get("accept") or "")
-    if head.method == "GET":
-        return None if takes_sse else Refuse(406, "Not acceptable: a stream needs Accept: text/event-stream")
-    if not takes_json or not (takes_sse or rules.json_response):
-        needed = "application/json" if rules.json_response else "application/json, text/event-stream"
-        return Refuse(406, f"Not acceptable: a POST needs Accept: {needed}")
-    if not is_json(head.get("content-type") or ""):
-        return Refuse(415, "Unsupported media type: a message is Content-Type: application/json")
+    if head.method == "GET" and not _accepts(head.get(b"accept") or "")[1]:
+        return Refuse(406, "Not acceptable: a stream needs Accept: text/event-stream")
     return None
 
 
 @lru_cache(maxsize=256)
+def _admit_post(accept: bytes | None, content_type: bytes | None, json_response: bool) -> Refuse | None:
+    takes_json, takes_sse = _accepts((accept or b"").decode("latin-1"))
+    if not takes_json or not (takes_sse or json_response):
+        needed = "application/json" if json_response else "application/json, text/event-stream"
+        return Refuse(406, f"Not acceptable: a POST needs Accept: {needed}")
+    return check_json(content_type)
+
+
+def check_json(content_type: bytes | None) -> Refuse | None:
+    """Why a body of that type is none of a message."""
+    media, *parameters = (piece.strip().lower() for piece in (content_type or b"").decode("latin-1").split(";"))
+    charsets = [p.partition("=")[2].strip('"') for p in parameters if p.startswith("charset=")]
+    if media == "application/json" and all(charset in ("utf-8", "utf8", "us-ascii") for charset in charsets):
+        return None
+    return Refuse(415, "Unsupported media type: a message is Content-Type: application/json")
+
+
 def _accepts(accept: str) -> tuple[bool, bool]:
     """Whether JSON and whether an event stream is acceptable (RFC 9110, 12.5.1)."""
     ranges: dict[str, bool] = {}
@@ -87,19 +98,12 @@ def _accepts(accept: str) -> tuple[bool, bool]:
     return takes("application/json"), takes("text/event-stream")
 
 
-@lru_cache(maxsize=256)
-def is_json(content_type: str) -> bool:
-    media, *parameters = (piece.strip().lower() for piece in content_type.split(";"))
-    charsets = [p.partition("=")[2].strip('"') for p in parameters if p.startswith("charset=")]
-    return media == "application/json" and all(charset in ("utf-8", "utf8", "us-ascii") for charset in charsets)
-
-
-def is_modern(head: Head, method: str | None, params: Params | None) -> bool:
+def is_modern(head: Head, params: Params | None) -> bool:
     """Whether a request speaks 2026-07-28: its `_meta` carries a version, or the header names one that is served and
     has no handshake. An ``initialize`` without either is the handshake."""
     if params is not None and params.meta is not None and params.meta.protocol_version is not None:
         return True
-    named = era(head.get("mcp-protocol-version"))
+    named = era(head.get(b"mcp-protocol-version"))
     return named is not None and not named.handshake
 
 
@@ -108,7 +112,7 @@ def handshake_era(head: Head, agreed: Era) -> Era:
 
     Raises InvalidRequest for a header that names no served version.
     """
-    version = head.get("mcp-protocol-version")
+    version = head.get(b"mcp-protocol-version")
     if version is None:
         return agreed
     named = era(version)
@@ -125,15 +129,21 @@ def admit_modern(
 ) -> Era:
     """The revision the request speaks. Raises McpError for the first rule it breaks; `extensions` are
     methods that the server has beside the specification's."""
-    meta = check_meta(params)
-    _match("MCP-Protocol-Version", head.get("mcp-protocol-version"), meta.protocol_version)
-    _match("Mcp-Method", head.get("mcp-method"), request.method)
-    method = METHODS.get(request.method)
-    if method is not None and method.name_field is not None:
-        _match("Mcp-Name", _decoded(head.get("mcp-name"), "Mcp-Name"), getattr(params, method.name_field))
-    spoken = modern_era(meta.protocol_version)
-    check_method(request.method, spoken, extensions)
-    if request.method == "tools/call" and params.name is not None:
+    version, method, fields = check_meta(params), request.method, head.fields
+    # Equal bytes are the rule; whatever else was sent is looked at closely.
+    if fields.get(b"mcp-protocol-version") != version.encode():
+        _match("MCP-Protocol-Version", head.get(b"mcp-protocol-version"), version)
+    if fields.get(b"mcp-method") != method.encode():
+        _match("Mcp-Method", head.get(b"mcp-method"), method)
+    named = NAMED.get(method)
+    if named is not None:
+        name = params.name if named == "name" else params.uri
+        sent = _name(fields.get(b"mcp-name"))
+        if sent != name:
+            _match("Mcp-Name", sent, name)
+    spoken = modern_era(version)
+    check_method(method, spoken, extensions)
+    if method == "tools/call" and params.name is not None:
         headers = mirrored(params.name)
         if headers:
             _check_mirrored(head, params, headers)
@@ -149,13 +159,16 @@ def _match(field: str, sent: str | None, expected: str | None) -> None:
 
 
 @lru_cache(maxsize=1024)
-def _decoded(value: str | None, field: str) -> str | None:
+def _name(field: bytes | None) -> str | None:
+    """Of ``Mcp-Name``, of which a server sees the same few all day."""
+    return None if field is None else _decoded(field.decode("latin-1").strip(" \t"), "Mcp-Name")
+
+
+def _decoded(value: str, field: str) -> str:
     """A header value, out of its base64 form if it is in that (2026-07-28, Value Encoding).
 
     Raises McpError for characters a header must not carry and for broken base64.
     """
-    if value is None:
-        return None
     coded = _SENTINEL.fullmatch(value)
     if coded is None:
         if not _PLAIN.fullmatch(value):
@@ -176,7 +189,7 @@ def _check_mirrored(head: Head, params: Params, headers: Mirrored) -> None:
         return  # what is wrong with the arguments is told by who validates them
     for header, (path, kind) in headers.items():
         value = _at(arguments, path)
-        sent = head.params.get(header, [])
+        sent = head.values(header.encode())
         if value is None:
             if sent:
                 raise McpError(f"Header mismatch: {header} is sent, its argument is not", code=HEADER_MISMATCH)
@@ -196,9 +209,7 @@ def _at(arguments: Any, path: tuple[str, ...]) -> Any:
     return arguments
 
 
-def _equal(sent: str | None, value: Any, kind: str) -> bool:
-    if sent is None:
-        return False
+def _equal(sent: str, value: Any, kind: str) -> bool:
     if isinstance(value, bool):
         return sent == ("true" if value else "false")
     if isinstance(value, int | float):

@@ -24,6 +24,7 @@ __all__ = [
     "JSON_HEADERS",
     "KEEP_ALIVE",
     "SSE_HEADERS",
+    "Denied",
     "Headers",
     "Refuse",
     "error_body",
@@ -77,6 +78,14 @@ class Refuse:
     @classmethod
     def of(cls, error: McpError, era: Era | None, id: int | str | None = None) -> Refuse:
         return cls(status_of(era, error.code), error.message, code=error.code, id=id, data=error.data)
+
+
+class Denied(Exception):
+    """The request is refused; nothing was begun for it."""
+
+    def __init__(self, refusal: Refuse) -> None:
+        super().__init__(refusal.status)
+        self.refusal = refusal
 
 
 def status_of(era: Era | None, code: int, *, admission: bool = True) -> int:

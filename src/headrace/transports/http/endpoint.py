@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import MutableMapping
+from collections.abc import Awaitable, MutableMapping
 from typing import Any
 
 from ...call import Served
@@ -16,20 +16,21 @@ from ...exceptions import InvalidParams, McpError
 from ...protocol.input_required import Sealer
 from ...protocol.jsonrpc import Request, Response, decode, is_batch
 from ...protocol.requests import decode_params
+from ...protocol.types import Params
 from ...protocol.versions import LATEST, LATEST_HANDSHAKE
 from ...state.bus import Bus
 from ...state.events import EventStore
 from ...state.sessions import SessionStore
 from ..notices import Notices
 from .admission import Rules, admit_head, is_modern
-from .answer import Refuse
+from .answer import Denied, Refuse
 from .drain import SignalChain
-from .entrance import Authenticate, Denied, enter, read_body
+from .entrance import Arrival, Authenticate, send_denied
 from .handshake import Handshake
 from .head import Head
 from .modern import Modern
-from .reply import send_body
-from .service import Arrival, Service
+from .post import Post
+from .service import Service
 from .sessions import Sessions
 from .stream import Limits, Receive, Send
 
@@ -53,7 +54,6 @@ class Endpoint:
         retry_ms: int | None = None,
     ) -> None:
         self._rules = rules
-        self._limits = limits
         self._authenticate = authenticate
         self._grace: asyncio.TimerHandle | None = None
         self.signals = SignalChain(self.drain)
@@ -66,19 +66,25 @@ class Endpoint:
     async def handle_request(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         head = Head.read(scope)
         try:
-            principal = await enter(scope, head, self._rules.guard, self._authenticate)
+            self._rules.guard.check(head)
+            principal = None if self._authenticate is None else await self._authenticate(scope)
             refusal = admit_head(head, self._rules)
             if refusal is not None:
                 raise Denied(refusal)
-            arrival = Arrival(head, scope, receive, send, principal)
             if head.method == "POST":
-                await self._post(arrival)
+                post = self._service.post(head, receive, send, principal)
+                try:
+                    body = await post.read(self._rules.max_body_bytes)
+                    if body is not None:
+                        await self._message(post, body)
+                finally:
+                    post.over()
             elif head.method == "GET":
-                await self._handshake.get(arrival)
+                await self._handshake.get(Arrival(head, receive, send, principal))
             else:
-                await self._handshake.delete(arrival)
+                await self._handshake.delete(Arrival(head, receive, send, principal))
         except Denied as denied:
-            await send_body(send, denied.refusal.status, denied.refusal.body, denied.refusal.headers)
+            await send_denied(send, denied)
 
     __call__ = handle_request
 
@@ -101,31 +107,24 @@ class Endpoint:
         for exchange in list(self._service.running):
             exchange.stop()
 
-    async def _post(self, arrival: Arrival) -> None:
-        body = await read_body(
-            arrival.receive, self._rules.max_body_bytes, self._limits.body_seconds, self._service.pace
-        )
-        if body is None:
-            return
-        head = arrival.head
+    def _message(self, post: Post, body: bytes) -> Awaitable[None]:
+        head = post.head
         try:
-            if is_batch(body) and not is_modern(head, None, None):
-                await self._handshake.batch(arrival, body)
-                return
+            if body[:1] != b"{" and is_batch(body) and not is_modern(head, None):
+                return self._handshake.batch(post, body)
             message = decode(body)
         except McpError as error:
-            await arrival.refuse(Refuse.of(error, None))
-            return
+            return post.refuse(Refuse.of(error, None))
         params = None
         if not isinstance(message, Response):
             try:
                 params = decode_params(message.params)
             except InvalidParams as error:
                 if isinstance(message, Request):  # a notification is fire and forget
-                    era = LATEST if is_modern(head, message.method, None) else LATEST_HANDSHAKE
-                    await arrival.refuse(Refuse.of(error, era, message.id))
-                    return
-        if is_modern(head, getattr(message, "method", None), params):
-            await self._modern.post(arrival, message, params)
-        else:
-            await self._handshake.post(arrival, message, params)
+                    era = LATEST if is_modern(head, None) else LATEST_HANDSHAKE
+                    return post.refuse(Refuse.of(error, era, message.id))
+        if not is_modern(head, params):
+            return self._handshake.message(post, message, params)
+        if isinstance(message, Request):
+            return self._modern.request(post, message, params or Params())
+        return self._modern.other(post, message)

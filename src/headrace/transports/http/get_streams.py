@@ -11,7 +11,8 @@ from ...protocol.session import SessionRecord
 from ...protocol.versions import LATEST_HANDSHAKE, WITHOUT_HEADER, era
 from ..notices import SessionListener
 from .answer import Refuse
-from .service import Arrival, Service
+from .entrance import Arrival
+from .service import Service
 from .sessions import MAX_GET_STREAMS, STANDALONE, Outlet, Sessions
 from .stream import Stream
 
@@ -28,7 +29,7 @@ class GetStreams:
 
     async def serve(self, arrival: Arrival, record: SessionRecord) -> None:
         """One GET, until the client leaves or the stream ends."""
-        after = arrival.head.get("last-event-id")
+        after = arrival.head.get(b"last-event-id")
         outlet = self._standalone(record) if after is None else await self._resumed(arrival, record, after)
         if outlet is None:
             return

@@ -11,11 +11,13 @@ from fnmatch import fnmatchcase
 from functools import lru_cache
 from urllib.parse import urlsplit
 
-from .answer import Refuse
+from .answer import Denied, Refuse
+from .head import Head
 
 __all__ = ["Guard"]
 
 _LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
+_LOOPBACK = frozenset({"::1", "::ffff:127.0.0.1", "localhost"})
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -29,10 +31,25 @@ class Guard:
         self._hosts = tuple(host.lower().strip("[]") for host in _listed(allowed_hosts))
         self._origins = tuple(origin.lower().rstrip("/") for origin in _listed(allowed_origins))
         # The same few hosts and origins come all day.
-        self.check = lru_cache(maxsize=1024)(self._check)
+        self._known = lru_cache(maxsize=1024)(self._check)
 
-    def _check(self, host: str | None, origin: str | None, scheme: str, loopback: bool) -> Refuse | None:
-        """Both wrong is 403."""
+    def check(self, head: Head) -> None:
+        """Raises Denied: 421 for a Host, 403 for an Origin, and where both are wrong."""
+        server = head.scope.get("server")
+        refusal = self._known(
+            head.fields.get(b"host"),
+            head.fields.get(b"origin"),
+            head.scope.get("scheme", "http"),
+            None if server is None else server[0],
+        )
+        if refusal is not None:
+            raise Denied(refusal)
+
+    def _check(self, host: bytes | None, origin: bytes | None, scheme: str, address: str | None) -> Refuse | None:
+        return self.verdict(_text(host), _text(origin), scheme, address is not None and _is_loopback(address))
+
+    def verdict(self, host: str | None, origin: str | None, scheme: str, loopback: bool) -> Refuse | None:
+        """`loopback`: whether the connection arrived on a loopback address."""
         host_refused = self._hosts_apply(loopback) and not self._host_allowed(host)
         if origin is not None and not self._origin_allowed(origin, host, scheme, loopback, host_refused):
             return Refuse(403, "Forbidden: this Origin is not allowed here (see allowed_origins)")
@@ -70,6 +87,14 @@ class Guard:
         # A proxy that ends TLS speaks http to us: the default ports of both schemes are the same origin then.
         same_port = port == (own_port or _PORTS.get(scheme)) or (own_port is None and port == _PORTS[parts.scheme])
         return parts.hostname == name and same_port
+
+
+def _text(field: bytes | None) -> str | None:
+    return None if field is None else field.decode("latin-1").strip(" \t")
+
+
+def _is_loopback(address: str) -> bool:
+    return address.startswith("127.") or address in _LOOPBACK
 
 
 def _listed(names: Iterable[str] | None) -> Iterable[str]:

@@ -21,9 +21,10 @@ from ...protocol.versions import LATEST_HANDSHAKE, WITHOUT_HEADER, Era, era
 from ..peers import Session
 from .admission import handshake_era
 from .answer import Refuse, error_body
+from .entrance import Arrival, too_many
 from .get_streams import GetStreams
-from .reply import Reply
-from .service import Arrival, Service, too_many
+from .post import Post
+from .service import Service
 from .sessions import Outlet, Sessions
 
 __all__ = ["Handshake"]
@@ -46,35 +47,35 @@ class Handshake:
         self._resumable = sessions is not None and sessions.events is not None and not service.rules.json_response
         self._streams = None if sessions is None else GetStreams(service, sessions, retry_ms)
 
-    async def post(self, arrival: Arrival, message: Message, params: Params | None) -> None:
+    async def message(self, post: Post, message: Message, params: Params | None) -> None:
         request_id = message.id if isinstance(message, Request) else None
         try:
             if isinstance(message, Request) and message.method == "initialize":
-                await self._initialize(arrival, message, params)
+                await self._initialize(post, message, params)
                 return
-            record = await self._session(arrival, request_id)
+            record = await self._session(post, request_id)
             if record is None:
                 return
-            await self._message(arrival, record, message, params)
+            await self._message(post, record, message, params)
         except McpError as error:
-            await arrival.refuse(Refuse.of(error, LATEST_HANDSHAKE, request_id))
+            await post.refuse(Refuse.of(error, LATEST_HANDSHAKE, request_id))
 
-    async def batch(self, arrival: Arrival, body: bytes) -> None:
+    async def batch(self, post: Post, body: bytes) -> None:
         """A JSON array of messages: only where the session's revision has batches."""
         try:
-            record = await self._session(arrival)
+            record = await self._session(post)
             if record is None:
                 return
-            spoken = self._era(arrival, record)
+            spoken = self._era(post, record)
             if not spoken.batches:
                 raise InvalidRequest(f"Invalid request: {spoken.version} has no batches, send one message at a time")
             messages = decode_batch(body, MAX_BATCH)
             if any(isinstance(item, Request) and item.method == "initialize" for item in messages):
                 raise InvalidRequest("Invalid request: initialize is not part of a batch")
         except McpError as error:
-            await arrival.refuse(Refuse.of(error, LATEST_HANDSHAKE))
+            await post.refuse(Refuse.of(error, LATEST_HANDSHAKE))
             return
-        await self._batch(arrival, record, spoken, messages)
+        await self._batch(post, record, spoken, messages)
 
     async def get(self, arrival: Arrival) -> None:
         record = await self._bodiless(arrival)
@@ -97,7 +98,7 @@ class Handshake:
             record = new_record(version=WITHOUT_HEADER.version)
             record.state = "opened"
             return record
-        id = arrival.head.get("mcp-session-id")
+        id = arrival.head.get(b"mcp-session-id")
         if id is None:
             reason = "Missing session ID: begin with initialize, then send Mcp-Session-Id"
             await arrival.refuse(Refuse(400, reason, id=request_id))
@@ -124,35 +125,34 @@ class Handshake:
         named = handshake_era(arrival.head, agreed)
         return named if self._sessions is None else agreed
 
-    async def _initialize(self, arrival: Arrival, request: Request, params: Params | None) -> None:
+    async def _initialize(self, post: Post, request: Request, params: Params | None) -> None:
         service = self._service
-        if self._sessions is not None and arrival.head.get("mcp-session-id") is not None:
-            record = await self._session(arrival, request.id)
+        if self._sessions is not None and post.head.get(b"mcp-session-id") is not None:
+            record = await self._session(post, request.id)
             if record is not None:
                 advance(record.state, "initialize")
             return
-        handshake_era(arrival.head, WITHOUT_HEADER)  # the header is optional here, but never a version unknown
+        handshake_era(post.head, WITHOUT_HEADER)  # the header is optional here, but never a version unknown
         record = new_record()
         spoken = initialize(record, request.params)
-        with service.reply(arrival) as reply:
-            peer = Session(spoken, record, reply.emit, "streamable-http", no_questions=NO_QUESTIONS_STATELESS)
-            call = arrival.call(request, params or Params(), peer)
-            answered = await service.exchange(reply, spoken).run(call, peer)
-            if self._sessions is not None and answered is not None and answered.error is None:
-                if not await self._sessions.create(record, arrival.principal):
-                    await arrival.refuse(too_many("sessions", request.id))
-                    return
-                reply.headers.append((b"mcp-session-id", record.id.encode()))
-            await service.finish(reply, answered, spoken)
+        peer = Session(spoken, record, post.emit, "streamable-http", no_questions=NO_QUESTIONS_STATELESS)
+        call = post.call(request, params or Params(), peer)
+        answered = await service.exchange(post, spoken).run(call, peer, post.task)
+        if self._sessions is not None and answered is not None and answered.error is None:
+            if not await self._sessions.create(record, post.principal):
+                await post.refuse(too_many("sessions", request.id))
+                return
+            post.headers = [(b"mcp-session-id", record.id.encode())]
+        await post.finish(answered, spoken)
 
-    async def _message(self, arrival: Arrival, record: SessionRecord, message: Message, params: Params | None) -> None:
-        spoken = self._era(arrival, record)
+    async def _message(self, post: Post, record: SessionRecord, message: Message, params: Params | None) -> None:
+        spoken = self._era(post, record)
         if isinstance(message, Request):
             advance(record.state, "request")
-            await self._request(arrival, record, spoken, message, params or decode_params(message.params))
+            await self._request(post, record, spoken, message, params or decode_params(message.params))
         else:
             await self._take(record, message)
-            await arrival.accept()
+            await post.accept()
 
     async def _take(self, record: SessionRecord, message: Notification | Response) -> None:
         """A notification or a response: nothing is answered."""
@@ -168,28 +168,25 @@ class Handshake:
             if id is not None:
                 await self._sessions.cancel(record.id, id)
 
-    async def _request(
-        self, arrival: Arrival, record: SessionRecord, spoken: Era, request: Request, params: Params
-    ) -> None:
+    async def _request(self, post: Post, record: SessionRecord, spoken: Era, request: Request, params: Params) -> None:
         service, sessions = self._service, self._sessions
         check_method(request.method, spoken, service.server.extension_methods)
         await self._use(record)
-        with service.reply(arrival) as reply:
-            peer = self._peer(record, spoken, reply)
-            exchange = service.exchange(reply, spoken)
-            if sessions is not None and not sessions.begin_call(record.id, request.id, exchange.cancel):
-                raise InvalidRequest("Invalid request: a request with this id is in flight in the session")
-            outlet = self._outlet(record)
-            try:
-                if outlet is not None:
-                    await reply.begin(outlet, self._retry_ms, prime=spoken.priming)
-                answered = await exchange.run(arrival.call(request, params, peer), peer)
-                await service.finish(reply, answered, spoken)
-            finally:
-                if sessions is not None:
-                    sessions.end_call(record.id, request.id)
-                if sessions is not None and outlet is not None:
-                    sessions.drop_outlet(outlet)
+        peer = self._peer(record, spoken, post)
+        exchange = service.exchange(post, spoken)
+        if sessions is not None and not sessions.begin_call(record.id, request.id, exchange.cancel):
+            raise InvalidRequest("Invalid request: a request with this id is in flight in the session")
+        outlet = self._outlet(record)
+        try:
+            if outlet is not None:
+                await post.resumable(outlet, self._retry_ms, prime=spoken.priming)
+            answered = await exchange.run(post.call(request, params, peer), peer, post.task)
+            await post.finish(answered, spoken)
+        finally:
+            if sessions is not None:
+                sessions.end_call(record.id, request.id)
+            if sessions is not None and outlet is not None:
+                sessions.drop_outlet(outlet)
 
     async def _use(self, record: SessionRecord) -> None:
         """Note that the session does more than shake hands: it gives way later than those that never did."""
@@ -205,24 +202,24 @@ class Handshake:
         return self._sessions.outlet(record.id, f"call-{secrets.token_hex(8)}")
 
     async def _batch(
-        self, arrival: Arrival, record: SessionRecord, spoken: Era, messages: list[Message | InvalidRequest]
+        self, post: Post, record: SessionRecord, spoken: Era, messages: list[Message | InvalidRequest]
     ) -> None:
         service, sessions = self._service, self._sessions
 
-        async def answer(reply: Reply, item: Message | InvalidRequest) -> bytes:
+        async def answer(item: Message | InvalidRequest) -> bytes:
             if isinstance(item, InvalidRequest):
                 return error_body(None, item)
             if not isinstance(item, Request):
                 await self._take(record, item)
                 return b""
-            exchange = service.exchange(reply, spoken)
+            exchange = service.exchange(post, spoken)
             if sessions is not None and not sessions.begin_call(record.id, item.id, exchange.cancel):
                 return error_body(item.id, InvalidRequest("Invalid request: a request with this id is in flight"))
             try:
                 check_method(item.method, spoken, service.server.extension_methods)
-                peer = self._peer(record, spoken, reply, batch=True)
-                call = arrival.call(item, decode_params(item.params), peer)
-                answered = await exchange.run(call, peer)
+                peer = self._peer(record, spoken, post, batch=True)
+                call = post.call(item, decode_params(item.params), peer)
+                answered = await exchange.run(call, peer, asyncio.current_task())
                 return answered.body if answered is not None else b""
             except McpError as error:
                 return error_body(item.id, error)
@@ -231,24 +228,23 @@ class Handshake:
                     sessions.end_call(record.id, item.id)
 
         await self._use(record)
-        with service.reply(arrival) as reply:
-            bodies = [body for body in await asyncio.gather(*(answer(reply, item) for item in messages)) if body]
-            await reply.finish_many(bodies)
+        bodies = [body for body in await asyncio.gather(*(answer(item) for item in messages)) if body]
+        await post.answer_batch(bodies)
 
-    def _peer(self, record: SessionRecord, spoken: Era, reply: Reply, *, batch: bool = False) -> Session:
+    def _peer(self, record: SessionRecord, spoken: Era, post: Post, *, batch: bool = False) -> Session:
         sessions = self._sessions
         if sessions is None:
-            return Session(spoken, record, reply.emit, "streamable-http", no_questions=NO_QUESTIONS_STATELESS)
+            return Session(spoken, record, post.emit, "streamable-http", no_questions=NO_QUESTIONS_STATELESS)
         json_only = self._service.rules.json_response
         return Session(
             spoken,
             record,
-            reply.emit,
+            post.emit,
             "streamable-http",
             store=sessions.store,
             questions=None if json_only else sessions.questions,
             no_questions=NO_QUESTIONS_JSON,
             # A session that only waits for its client may give way to others.
             waits=lambda waiting: sessions.leave(record.id) if waiting else sessions.enter(record.id),
-            close=reply.close if self._resumable and spoken.priming and not batch else None,
+            close=post.close if self._resumable and spoken.priming and not batch else None,
         )

@@ -2,65 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, MutableMapping
 from typing import Any
+
+from msgspec import Struct
 
 __all__ = ["Head"]
 
-_FIELDS = {
-    name.encode(): name
-    for name in (
-        "host",
-        "origin",
-        "content-type",
-        "content-length",
-        "accept",
-        "mcp-protocol-version",
-        "mcp-method",
-        "mcp-name",
-        "mcp-session-id",
-        "last-event-id",
-    )
-}
-_LOOPBACK = frozenset({"::1", "::ffff:127.0.0.1", "localhost"})
-_NO_PARAMS: dict[str, list[str]] = {}
 
-
-class Head:
-    """`get(name)` is a field's value without blanks around it, None when absent.
+class Head(Struct, eq=False):
+    """`fields`: every header by its lower-case name, as bytes.
 
     A field that is sent twice is joined with a comma (RFC 9110, 5.3), so that no comparison can pick one.
     """
 
-    __slots__ = ("fields", "get", "loopback", "method", "params", "scheme")
-
-    def __init__(
-        self, method: str, fields: dict[str, str], params: Mapping[str, list[str]], scheme: str, loopback: bool
-    ) -> None:
-        self.method = method
-        self.fields = fields
-        self.params = params
-        """``mcp-param-*`` fields by lower-case name, every value that was sent."""
-        self.scheme = scheme
-        self.loopback = loopback
-        """Whether the connection arrived on a loopback address."""
-        self.get = fields.get
+    scope: MutableMapping[str, Any]
+    method: str
+    fields: dict[bytes, bytes]
 
     @classmethod
-    def read(cls, scope: Mapping[str, Any]) -> Head:
-        fields: dict[str, str] = {}
-        params: dict[str, list[str]] = _NO_PARAMS
-        for name, value in scope["headers"]:
-            known = _FIELDS.get(name)
-            if known is not None:
-                # httptools keeps trailing blanks, which are no part of the value.
-                text = value.decode("latin-1").strip(" \t")
-                fields[known] = f"{fields[known]}, {text}" if known in fields else text
-            elif name.startswith(b"mcp-param-"):
-                if params is _NO_PARAMS:
-                    params = {}
-                params.setdefault(name.decode("latin-1"), []).append(value.decode("latin-1").strip(" \t"))
-        server = scope.get("server")
-        address = "" if server is None else str(server[0])
-        loopback = address.startswith("127.") or address in _LOOPBACK
-        return cls(scope["method"], fields, params, scope.get("scheme", "http"), loopback)
+    def read(cls, scope: MutableMapping[str, Any]) -> Head:
+        headers = scope["headers"]
+        fields = dict(headers)
+        return cls(scope, scope["method"], fields if len(fields) == len(headers) else _joined(headers))
+
+    def get(self, name: bytes) -> str | None:
+        """A field's value without blanks around it (httptools keeps those behind it); None when absent."""
+        value = self.fields.get(name)
+        return None if value is None else _text(value)
+
+    def values(self, name: bytes) -> list[str]:
+        """Every value that was sent for a field."""
+        return [_text(value) for sent, value in self.scope["headers"] if sent == name]
+
+
+def _text(value: bytes) -> str:
+    return value.decode("latin-1").strip(" \t")
+
+
+def _joined(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    fields: dict[bytes, bytes] = {}
+    for name, value in headers:
+        fields[name] = b"%b, %b" % (fields[name], value.strip(b" \t")) if name in fields else value.strip(b" \t")
+    return fields

@@ -20,14 +20,13 @@ from ...state.bus import Bus
 from ..connection import Connection
 from ..notices import Notices
 from ..questions import Questions
-from .admission import Rules, is_json
-from .answer import Refuse, error_body, event
+from .admission import Rules, check_json
+from .answer import Denied, Refuse, error_body, event
 from .drain import SignalChain
-from .entrance import Authenticate, Denied, enter, read_body
+from .entrance import Authenticate, send_denied, too_many
 from .head import Head
 from .pace import Pace
-from .reply import send_body
-from .service import too_many
+from .post import Post
 from .stream import Limits, Receive, Send, Stream
 
 __all__ = ["SseEndpoint", "check_message_path"]
@@ -105,11 +104,11 @@ class SseEndpoint:
 
     async def handle_sse(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         try:
-            principal = await self._enter(scope, "GET")
+            principal = await self._enter(Head.read(scope), "GET")
             if self._draining or len(self._sessions) >= self._max_sessions:
                 raise Denied(too_many("streams"))
         except Denied as denied:
-            await send_body(send, denied.refusal.status, denied.refusal.body, denied.refusal.headers)
+            await send_denied(send, denied)
             return
         self.signals.install()
         stream = Stream(send, self._limits)
@@ -126,14 +125,20 @@ class SseEndpoint:
             session.connection.close()
 
     async def handle_message(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        head = Head.read(scope)
         try:
-            principal = await self._enter(scope, "POST")
-            body = await read_body(receive, self._rules.max_body_bytes, self._limits.body_seconds, self._pace)
+            principal = await self._enter(head, "POST")
+            post = Post(head, receive, send, principal, self._limits, self._pace, json_only=True)
+            post.begin()
+            try:
+                body = await post.read(self._rules.max_body_bytes)
+            finally:
+                post.over()
             if body is not None:
                 await self._message(scope, principal, body)
-                await send_body(send, 202, b"", [])
+                await post.accept()
         except Denied as denied:
-            await send_body(send, denied.refusal.status, denied.refusal.body, denied.refusal.headers)
+            await send_denied(send, denied)
 
     def drain(self, grace: float = 10.0) -> None:
         """Shutdown: calls in flight may finish for `grace` seconds, idle streams end now."""
@@ -154,15 +159,16 @@ class SseEndpoint:
         for session in list(self._sessions.values()):
             session.stream.end()
 
-    async def _enter(self, scope: MutableMapping[str, Any], method: str) -> Principal | None:
+    async def _enter(self, head: Head, method: str) -> Principal | None:
         """Who comes in. Raises Denied."""
-        head = Head.read(scope)
-        principal = await enter(scope, head, self._rules.guard, self._authenticate)
+        self._rules.guard.check(head)
+        principal = None if self._authenticate is None else await self._authenticate(head.scope)
         if head.method != method:
             allow = [(b"allow", method.encode())]
             raise Denied(Refuse(405, f"Method not allowed: this path answers {method}", headers=allow))
-        if method == "POST" and not is_json(head.get("content-type") or ""):
-            raise Denied(Refuse(415, "Unsupported media type: a message is Content-Type: application/json"))
+        refusal = check_json(head.fields.get(b"content-type")) if method == "POST" else None
+        if refusal is not None:
+            raise Denied(refusal)
         return principal
 
     async def _message(self, scope: MutableMapping[str, Any], principal: Principal | None, body: bytes) -> None:

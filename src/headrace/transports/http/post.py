@@ -1,0 +1,205 @@
+"""One POST, from its body to its answer, in both eras.
+
+The handler runs in the request's own task. The answer begins as plain JSON and becomes an SSE stream at the first
+note or question, or when it takes long. What lasts (`Pace`) gets timers: first one for its body, then one for its
+answer and the watch for a disconnect, where the revision says that this cancels the call. Most pay for none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+
+from ...protocol.versions import Era
+from ..exchange import Answered
+from .answer import JSON_HEADERS, Denied, Headers, Refuse, event, status_of
+from .entrance import Arrival, send_body
+from .pace import Pace
+from .sessions import Outlet
+from .stream import Limits, Stream
+
+__all__ = ["Post"]
+
+MAX_DROPPED = 16
+"""How many times the body limit is read and dropped past the limit, so that the client sees the 413."""
+
+
+class Post(Arrival):
+    """`begin`, `read`, `finish`; and `over` in any case: what is not finished then is given up."""
+
+    limits: Limits
+    pace: Pace
+    json_only: bool
+    cancels: bool = False
+    """Whether the call ends when its client leaves."""
+    task: asyncio.Task[object] | None = None
+    """The task of the request."""
+    headers: Headers | None = None
+    """More of them for the answer."""
+    stream: Stream | None = None
+    gone: bool = False
+    """The client left, and that cancelled the call."""
+    _reading: bool = True
+    _expired: bool = False
+    _done: bool = False
+    _watched: bool = False
+    _outlet: Outlet | None = None
+    _timer: asyncio.TimerHandle | None = None
+    _watcher: asyncio.Task[None] | None = None
+
+    def begin(self) -> None:
+        self.task = asyncio.current_task()
+        self.pace.begin(self)
+
+    def over(self) -> None:
+        if not self._done:
+            self._end()
+        if self.stream is not None:
+            self.stream.abort()  # nothing where it ended in good order
+
+    def lasts(self) -> None:
+        loop, limits = asyncio.get_running_loop(), self.limits
+        if self._reading:
+            self._timer = loop.call_later(limits.body_seconds, self._expire)
+        else:
+            self._watch()
+            self._timer = loop.call_later(limits.sse_after - limits.watch_after, self._takes_long)
+
+    async def read(self, limit: int) -> bytes | None:
+        """The body, measured while it comes, whatever Content-Length says; None where the client left.
+
+        Raises Denied for more than `limit` bytes, and for a body that does not arrive in time.
+        """
+        try:
+            message = await self.receive()
+            if message["type"] == "http.disconnect":
+                return None
+            body: bytes = message.get("body", b"")
+            if message.get("more_body", False) or len(body) > limit:
+                return await self._rest(body, message.get("more_body", False), limit)
+            return body
+        except asyncio.CancelledError:
+            # Whoever else cancels the task is obeyed.
+            if not self._expired or self.task is None or self.task.uncancel():
+                raise
+            close = [(b"connection", b"close")]
+            raise Denied(Refuse(408, "Request timeout: the body did not arrive in time", headers=close)) from None
+        finally:
+            self._reading = False
+            if self._timer is not None:  # time counts for the answer from now on
+                self._timer.cancel()
+                self.pace.begin(self)
+
+    async def resumable(self, outlet: Outlet, retry_ms: int | None, *, prime: bool) -> None:
+        """Make the answer a stream from the start, since only events have ids to resume from."""
+        self._outlet = outlet
+        stream = self._open()
+        if prime:
+            stream.put(await outlet.prime(retry_ms))
+        await outlet.attach(stream, None)
+
+    async def emit(self, message: bytes) -> None:
+        """Send a message before the answer; dropped where only JSON may be answered, and after it."""
+        if self._done:
+            return
+        if self.stream is not None and not self.stream.takes(len(message)):
+            await self.stream.flushed()
+        if self._outlet is not None:
+            await self._outlet.emit(message)
+        elif not self.json_only:
+            self._open().put(event(message))
+
+    def finish(self, answered: Answered | None, era: Era) -> Awaitable[None]:
+        """Send the answer. A call that was cancelled has none; the client that asked for that may still be there."""
+        if answered is None:
+            return self.answer(202, b"")
+        error = answered.error
+        return self.answer(200 if error is None else status_of(era, error.code, admission=False), answered.body)
+
+    async def answer(self, status: int, body: bytes) -> None:
+        """Send the answer; an empty body is none."""
+        if self.gone:
+            return
+        if self.stream is None and self._outlet is None:
+            self._end()
+            await send_body(self.send, status, body, [*(JSON_HEADERS if body else ()), *(self.headers or ())])
+            return
+        self._stop_watching()
+        if body:
+            await self.emit(body)
+        self._done = True
+        await self.close()
+
+    async def answer_batch(self, bodies: list[bytes]) -> None:
+        """Send the answers to a batch: one JSON array, or an event each where the stream is open."""
+        if not bodies:
+            await self.answer(202, b"")
+        elif self.stream is None and self._outlet is None:
+            await self.answer(200, b"[%b]" % b",".join(bodies))
+        else:
+            for body in bodies[:-1]:
+                await self.emit(body)
+            await self.answer(200, bodies[-1])
+
+    async def close(self) -> None:
+        """End the response; what a resumable call still has to say stays in its outlet."""
+        if self.stream is not None:
+            self.stream.end()
+            await self.stream.flushed()
+
+    def _end(self) -> None:
+        self._done = True
+        self._stop_watching()
+
+    def _stop_watching(self) -> None:
+        self.pace.end(self)
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._watcher is not None:
+            self._watcher.cancel()
+
+    def _expire(self) -> None:
+        self._expired = True
+        if self.task is not None:
+            self.task.cancel()
+
+    async def _rest(self, first: bytes, more: bool, limit: int) -> bytes | None:
+        pieces, size = [first], len(first)
+        while more and size <= limit * MAX_DROPPED:
+            message = await self.receive()
+            if message["type"] == "http.disconnect":
+                return None
+            piece: bytes = message.get("body", b"")
+            size += len(piece)
+            if size <= limit:
+                pieces.append(piece)
+            more = message.get("more_body", False)
+        if size > limit:
+            raise Denied(Refuse(413, f"Payload too large: a message has at most {limit} bytes"))
+        return b"".join(pieces)
+
+    def _open(self) -> Stream:
+        if self.stream is None:
+            self.stream = Stream(self.send, self.limits, self.headers)
+            self.stream.open()
+            self._watch()
+        return self.stream
+
+    def _takes_long(self) -> None:
+        if not (self.json_only or self._done):
+            self._open()
+
+    def _watch(self) -> None:
+        if not self._watched:
+            self._watched = True
+            if self.cancels:
+                self._watcher = asyncio.get_running_loop().create_task(self._until_gone())
+
+    async def _until_gone(self) -> None:
+        while (await self.receive())["type"] != "http.disconnect":
+            pass
+        self.gone = True
+        if self.stream is not None:
+            self.stream.abort()
+        if self.task is not None:
+            self.task.cancel()
