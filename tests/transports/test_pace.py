@@ -20,11 +20,11 @@ class Item:
 async def _one_round(pace: Pace) -> None:
     lasting, ended, late = Item(), Item(), Item()
     for item in (lasting, ended):
-        pace.begin(item)
+        pace.begin(item, asyncio.get_running_loop())
     pace.end(ended)
     async with asyncio.timeout(10):
         await lasting.told.wait()
-        pace.begin(late)  # the clock has stopped, or is about to: it goes on
+        pace.begin(late, asyncio.get_running_loop())  # the clock has stopped, or is about to: it goes on
         await late.told.wait()
     pace.end(lasting)
     assert (lasting.times, ended.times, late.times) == (1, 0, 1)
@@ -40,9 +40,9 @@ async def test_what_begins_while_others_are_told() -> None:
     class Starts(Item):
         def lasts(self) -> None:
             super().lasts()
-            pace.begin(second)
+            pace.begin(second, asyncio.get_running_loop())
 
-    pace.begin(Starts())
+    pace.begin(Starts(), asyncio.get_running_loop())
     async with asyncio.timeout(10):
         await second.told.wait()
 
@@ -52,7 +52,7 @@ def test_one_loop_after_another() -> None:
     left = Item
 
     async def leave() -> None:
-        pace.begin(left())  # the loop ends before the clock ticks
+        pace.begin(left(), asyncio.get_running_loop())  # the loop ends before the clock ticks
 
     asyncio.run(leave())
     asyncio.run(_one_round(pace))

@@ -7,8 +7,6 @@ text block carries the same JSON for clients that know no structured content.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
-from functools import partial
 from typing import Annotated, Any, Union, cast, get_args, get_origin
 
 import msgspec
@@ -19,6 +17,7 @@ from pydantic import TypeAdapter
 from pydantic.errors import PydanticUserError
 
 from ..exceptions import ValidationError
+from ..protocol.jsonrpc import encode
 from ..protocol.types import (
     AudioContent,
     CallToolResult,
@@ -35,14 +34,14 @@ from .injection import is_union
 from .json_schema import JsonSchema, SchemaWriter, describe_errors
 from .sdk import from_sdk, is_sdk
 
-__all__ = ["WRAPPED", "Output", "block", "blocks", "explicit", "json_bytes", "tool_result"]
+__all__ = ["PLAIN", "WRAPPED", "Output", "block", "blocks", "explicit", "json_bytes", "tool_result"]
 
 WRAPPED = "x-fastmcp-wrap-result"
 """Marks an output schema whose value stands under ``result`` because it is no object."""
 
 _BLOCKS = (TextContent, ImageContent, AudioContent, ResourceLink, EmbeddedResource)
 _MEDIA = (*_BLOCKS, ResourceContents, Image, Audio, File, bytes)
-_PLAIN = frozenset({str, int, float, bool, dict, list, type(None)})
+PLAIN = frozenset({str, int, float, bool, dict, list, type(None)})
 """What most tools return: neither a result of its own nor one of the SDK's."""
 _new = msgspec.StructMeta.__call__  # a struct of ours, without the look at how its members are spelled
 _WITHOUT_SCHEMA: tuple[Any, ...] = (*_MEDIA, ToolResult, InputRequiredResult, CallToolResult)
@@ -51,20 +50,22 @@ _WITHOUT_SCHEMA: tuple[Any, ...] = (*_MEDIA, ToolResult, InputRequiredResult, Ca
 class Output:
     """The output schema of a tool and what makes structured content of its values."""
 
-    __slots__ = ("_checked", "_to_json", "_validate", "schema", "wrapped")
+    __slots__ = ("_checked", "_exact", "_serialize", "_validate", "schema", "wrapped")
 
     def __init__(
         self,
         schema: dict[str, Any],
         *,
-        validate: Callable[[Any], Any] | None = None,
-        to_json: Callable[[Any], bytes] | None = None,
+        adapter: TypeAdapter[Any] | None = None,
+        exact: type | None = None,
         checked: JsonSchema | None = None,
     ) -> None:
+        """`exact`: a plain type whose values need no look at them."""
         self.schema = schema
         self.wrapped: bool = schema.get(WRAPPED) is True
-        self._validate = validate
-        self._to_json = to_json or json_bytes
+        self._validate = None if adapter is None else adapter.validator.validate_python
+        self._serialize = None if adapter is None else adapter.serializer.to_json
+        self._exact = exact
         self._checked = checked
 
     @classmethod
@@ -79,8 +80,7 @@ class Output:
             schema = adapter.json_schema(mode="serialization", schema_generator=SchemaWriter)
         except (PydanticUserError, NameError, TypeError):
             return None  # a type that pydantic does not know: text only
-        write = partial(adapter.serializer.to_json, by_alias=True, fallback=_fallback)
-        return cls(_as_object(schema), validate=adapter.validator.validate_python, to_json=write)
+        return cls(_as_object(schema), adapter=adapter, exact=annotation if annotation in (int, str, bool) else None)
 
     @classmethod
     def from_schema(cls, schema: dict[str, Any], label: str) -> Output:
@@ -94,14 +94,16 @@ class Output:
 
     def write(self, value: Any) -> bytes:
         """The JSON of a value. Raises ValidationError for one that the schema does not allow."""
-        if self._validate is not None:
-            try:
-                value = self._validate(value)
-            except pydantic.ValidationError as error:
-                raise ValidationError(
-                    f"the returned value does not fit the return annotation:\n{describe_errors(error)}"
-                ) from None
-        return self._to_json(value)
+        if value.__class__ is self._exact:
+            return encode(value)
+        if self._validate is None or self._serialize is None:
+            return json_bytes(value)
+        try:
+            return self._serialize(self._validate(value), by_alias=True, fallback=_fallback)
+        except pydantic.ValidationError as error:
+            raise ValidationError(
+                f"the returned value does not fit the return annotation:\n{describe_errors(error)}"
+            ) from None
 
     def result(self, value: Any) -> CallToolResult:
         """A value as structured content, and as text for clients that know no other. Raises ValidationError."""
@@ -129,7 +131,7 @@ class Output:
 
 def tool_result(value: Any, output: Output | None) -> CallToolResult | InputRequiredResult:
     """What a tool returned as its result. Raises ValidationError for a value that does not fit its schema."""
-    if output is not None and value.__class__ in _PLAIN:
+    if output is not None and value.__class__ in PLAIN:
         return output.result(value)
     if isinstance(value, ToolResult):
         return _explicit(value, output)

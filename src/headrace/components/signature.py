@@ -20,6 +20,7 @@ from pydantic.errors import PydanticUserError
 from pydantic.json_schema import JsonSchemaValue
 
 from ..exceptions import InvalidSignature, ValidationError
+from .content import PLAIN
 from .context import Context
 from .injection import CONTEXT, Dependency, Resolver, annotated, dependency_of
 from .json_schema import SchemaWriter, describe_errors
@@ -97,7 +98,7 @@ class Function:
         """Whether it can only run in a call."""
         return bool(self._contexts or self._dependencies)
 
-    def bind(self, arguments: Raw, *, strict: bool | None = None) -> dict[str, Any]:
+    def bind(self, arguments: Raw, strict: bool | None = None) -> dict[str, Any]:
         """Keyword arguments from a JSON object. Raises ValidationError, one line per field."""
         body = bytes(arguments) or _NO_ARGUMENTS
         if body[:1] != b"{":  # pydantic would take an array as positional arguments
@@ -238,6 +239,8 @@ def _caller(function: Callable[..., Any], run_in_thread: bool) -> Callable[..., 
             result = await workers.run(functools.partial(finished, **arguments))
         else:
             result = finished(**arguments)
+        if result.__class__ in PLAIN:
+            return result
         if inspect.isasyncgen(result):
             async with contextlib.aclosing(cast("AsyncGenerator[Any]", result)) as items:
                 return [item async for item in items]

@@ -12,7 +12,7 @@ from typing import Literal
 from . import types
 from .versions import ERAS, Era
 
-__all__ = ["METHODS", "NAMED", "Method", "is_request"]
+__all__ = ["METHODS", "NAMED", "REQUESTS", "Method"]
 
 
 def _always(era: Era) -> bool:
@@ -163,7 +163,7 @@ NAMED: Mapping[str, Literal["name", "uri"]] = {
 }
 """Method -> the member of the params that the header ``Mcp-Name`` mirrors."""
 
-_REQUESTS: Mapping[Era, frozenset[str]] = {
+REQUESTS: Mapping[Era, frozenset[str]] = {
     era: frozenset(
         name
         for name, method in METHODS.items()
@@ -171,8 +171,4 @@ _REQUESTS: Mapping[Era, frozenset[str]] = {
     )
     for era in ERAS.values()
 }
-
-
-def is_request(name: str, era: Era) -> bool:
-    """Whether the revision has a request of that name, from a client to a server."""
-    return name in _REQUESTS[era]
+"""The requests from a client to a server that each revision has."""

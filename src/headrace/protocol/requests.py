@@ -10,7 +10,7 @@ from msgspec import Raw
 
 from ..exceptions import InvalidParams, McpError, MethodNotFound
 from .errors import UNSUPPORTED_VERSION
-from .methods import is_request
+from .methods import REQUESTS
 from .session import SessionRecord, advance
 from .types import (
     LOG_LEVELS,
@@ -19,7 +19,7 @@ from .types import (
     InitializeRequestParams,
     Params,
 )
-from .versions import LATEST_HANDSHAKE, MODERN_VERSIONS, Era, era
+from .versions import ERAS, LATEST_HANDSHAKE, MODERN_VERSIONS, Era, era
 
 __all__ = ["check_meta", "check_method", "decode_cancelled", "decode_params", "initialize", "modern_era", "new_record"]
 
@@ -67,7 +67,7 @@ def check_meta(params: Params) -> str:
 
 def modern_era(version: str | None) -> Era:
     """The revision that a request without handshake names. Raises McpError (-32022) for one that is not served."""
-    spoken = era(version)
+    spoken = ERAS.get(version or "")
     if spoken is None or spoken.handshake:
         raise McpError(
             f"Unsupported protocol version {version!r}",
@@ -79,7 +79,7 @@ def modern_era(version: str | None) -> Era:
 
 def check_method(method: str, spoken: Era, extensions: Container[str]) -> None:
     """Raises MethodNotFound unless the revision, or an extension of the server, has the request."""
-    if not is_request(method, spoken) and method not in extensions:
+    if method not in REQUESTS[spoken] and method not in extensions:
         raise MethodNotFound(f"Method not found: {method}")
 
 

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from .downgrade import fit_result
 from .jsonrpc import encode
 from .types import Result
-from .versions import Era
+from .versions import LATEST, Era
 
 __all__ = ["SERVER_INFO", "encode_response", "encode_result_object"]
 
@@ -42,7 +42,8 @@ def _parts(result: Result | bytes, era: Era, stamp: bytes) -> tuple[bytes, memor
     if isinstance(result, bytes):
         body = result
     else:
-        result = fit_result(result, era)
+        if era is not LATEST:
+            result = fit_result(result, era)
         result_type = result.result_type
         if result.meta and era.result_types:
             body = encode(replace(result, meta={SERVER_INFO: Raw(stamp), **result.meta}))

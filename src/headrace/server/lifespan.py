@@ -60,6 +60,8 @@ class SharedLifespan:
 
     def __init__(self, factory: Lifespan | None, server: Any) -> None:
         self.factory = factory
+        self.idle = factory is None
+        """Whether there is nothing to enter."""
         self._more: list[Callable[[], AbstractAsyncContextManager[Any]]] = []
         self._server = server
         self._runs: list[_Running] = []
@@ -69,11 +71,12 @@ class SharedLifespan:
         if self._runs:
             raise RuntimeError("The server runs already: add what has a lifespan before")
         self._more.append(make)
+        self.idle = False
 
     @property
     def running(self) -> bool:
         """Whether functions find what the lifespan yields; without a lifespan, always."""
-        return (self.factory is None and not self._more) or any(each.ready for each in self._runs)
+        return self.idle or any(each.ready for each in self._runs)
 
     @property
     def value(self) -> Any:
@@ -86,7 +89,7 @@ class SharedLifespan:
     @asynccontextmanager
     async def enter(self) -> AsyncGenerator[Any]:
         """Raises RuntimeError in the lifespan itself, before it yields and after."""
-        if self.factory is None and not self._more:
+        if self.idle:
             yield {}
             return
         run = await self._join()

@@ -230,7 +230,7 @@ class LowLevelServer(Servable):
     @property
     def lifespan_value(self) -> Any:
         """What the lifespan yielded; an empty dict without one."""
-        return self._lifespan.value
+        return self.shared_lifespan.value
 
     @property
     def request_context(self) -> RequestContext:

@@ -117,8 +117,9 @@ class Router:
         self._interceptors = [each for each in reversed(self._server.extensions) if each.intercepts]
 
     async def __call__(self, call: Call) -> Answer:
-        method = self._methods[call.era].get(call.method) or self._extension(call)
-        if not self._server.lifespan_running:
+        method = self._methods[call.peer.era].get(call.method) or self._extension(call)
+        lifespan = self._server.shared_lifespan
+        if not (lifespan.idle or lifespan.running):
             raise McpError(
                 f"The lifespan of {self._server.name!r} is not running: the app around this one has to pass it on, "
                 "as in FastAPI(lifespan=mcp_app.lifespan)"
@@ -197,7 +198,8 @@ class Router:
     async def _call_tool(self, call: Call, context: Context) -> Answer:
         params = call.params
         name = _named(params.name, "name")
-        tool = self._server.tools.find(name, await context.rules(), _version(call))
+        rules = await context.rules() if call.peer.era.handshake else self._server.rules
+        tool = self._server.tools.find(name, rules, _version(call))
         if tool is None:
             raise NotFoundError(f"Unknown tool: {name!r}")
         try:

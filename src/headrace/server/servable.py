@@ -66,7 +66,7 @@ class Servable:
         self.custom_routes: list[CustomRoute] = []
         self.extension_methods: dict[str, MethodBinding] = {}
         self._listeners: dict[object, Notice] = {}
-        self._lifespan = SharedLifespan(lifespan, self)
+        self.shared_lifespan = SharedLifespan(lifespan, self)
         self._stamp = encode(self.info)
 
     # What transports need (`call.Served`)
@@ -111,26 +111,26 @@ class Servable:
 
     @property
     def lifespan(self) -> Lifespan | None:
-        return self._lifespan.factory
+        return self.shared_lifespan.factory
 
     @property
     def lifespan_running(self) -> bool:
         """Whether functions find what the lifespan yields; always true without a lifespan."""
-        return self._lifespan.running
+        return self.shared_lifespan.running
 
     @property
     def lifespan_value(self) -> Any:
         """What the lifespan yielded; an empty dict without one. Raises RuntimeError where it was never started."""
-        if not self._lifespan.running:
+        if not self.shared_lifespan.running:
             raise RuntimeError(
                 f"The lifespan of {self.name!r} is not running: pass it on to the app around this one, "
                 "as in FastAPI(lifespan=mcp_app.lifespan)"
             )
-        return self._lifespan.value
+        return self.shared_lifespan.value
 
     def lifespan_context(self) -> AbstractAsyncContextManager[Any]:
         """Enter the user's lifespan; once, however many apps are inside."""
-        return self._lifespan.enter()
+        return self.shared_lifespan.enter()
 
     # Doorways
 

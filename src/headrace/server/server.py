@@ -330,7 +330,7 @@ class FastMCP(Servable):
             raise ValueError(f"The extension {extension.identifier} is already there")
         bindings = check_bindings(extension, self.extension_methods)
         if extension.has_lifespan:
-            self._lifespan.also(extension.lifespan)
+            self.shared_lifespan.also(extension.lifespan)
         extension.server = self
         self.extensions.append(extension)
         self.extension_methods.update(bindings)

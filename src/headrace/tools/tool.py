@@ -193,8 +193,7 @@ class FunctionTool(Tool):
             given = super().bind(arguments)
             self.function.check_names(given)
             return given
-        # Not False, which would overrule Field(strict=True).
-        return self.function.bind(arguments, strict=self.strict or None)
+        return self.function.bind(arguments, self.strict or None)  # False would overrule Field(strict=True)
 
     async def run(self, arguments: dict[str, Any]) -> ToolResult:
         """Call the tool yourself. Raises ValidationError, and what the function raises."""

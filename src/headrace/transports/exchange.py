@@ -13,12 +13,11 @@ from ..exceptions import FastMCPError, McpError
 from ..protocol.errors import INTERNAL_ERROR, to_error
 from ..protocol.jsonrpc import encode_error
 from ..protocol.results import encode_response
-from ..protocol.types import Result
+from ..protocol.types import CallToolResult, Result
 from .peers import Envelope, Session
 
 __all__ = ["Answered", "Exchange"]
 
-_RESULTS = (Result, bytes)
 logger = logging.getLogger(__name__)
 
 
@@ -67,9 +66,15 @@ class Exchange(Struct, eq=False):
         id = call.id if call.id is not None else ""
         try:
             answer = await peer.run(self.handler, call, task)
-            result = answer.body if isinstance(answer, Encoded) else answer
-            if not isinstance(result, _RESULTS):
-                raise TypeError(f"{call.method} is answered with a stream, not with {type(result).__name__}")
+            # The common one first: to ask a struct for a class that it has not is slow.
+            if isinstance(answer, CallToolResult):
+                result = answer
+            elif isinstance(answer, Encoded):
+                result = answer.body
+            elif isinstance(answer, Result):
+                result = answer
+            else:
+                raise TypeError(f"{call.method} is answered with a stream, not with {type(answer).__name__}")
             return Answered(encode_response(id, result, peer.era, self.stamp))
         except asyncio.CancelledError:
             gone = self.waiting is not None and self.waiting.gone

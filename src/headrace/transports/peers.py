@@ -22,7 +22,7 @@ from ..protocol.downgrade import fit_notification, fit_question
 from ..protocol.input_required import MAX_ROUNDS, Sealer, check_declared
 from ..protocol.jsonrpc import encode, encode_notification
 from ..protocol.session import SessionRecord
-from ..protocol.types import ClientCapabilities, Implementation, InputRequiredResult, RequestMeta
+from ..protocol.types import CallToolResult, ClientCapabilities, Implementation, InputRequiredResult, RequestMeta
 from ..protocol.versions import Era
 from ..state.sessions import SessionStore
 from .questions import Emit, Questions
@@ -73,7 +73,7 @@ class Envelope(Struct, eq=False):
             if call.params.request_state is not None or call.params.input_responses:
                 self._open()  # refuses foreign state before anything runs
             answer = await handler(call)
-            if isinstance(answer, InputRequiredResult) and not self._asks:
+            if not isinstance(answer, CallToolResult) and isinstance(answer, InputRequiredResult) and not self._asks:
                 check_declared(answer, self.capabilities)
                 return answer if answer.request_state is None else self._open().sealed(answer, answer.request_state)
         except (Exception, asyncio.CancelledError):
@@ -182,7 +182,7 @@ class Session(Struct, eq=False):
         """The handler's answer; what it returns as input-required is asked here, and the handler run again."""
         try:
             answer = await handler(call)
-            if isinstance(answer, InputRequiredResult):
+            if not isinstance(answer, CallToolResult) and isinstance(answer, InputRequiredResult):
                 answer = await self._ask_and_run(handler, call, answer)
             return answer
         finally:

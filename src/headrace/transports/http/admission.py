@@ -19,7 +19,7 @@ import msgspec
 from ...exceptions import InvalidRequest, McpError
 from ...protocol.errors import HEADER_MISMATCH
 from ...protocol.jsonrpc import Request
-from ...protocol.methods import NAMED
+from ...protocol.methods import NAMED, REQUESTS
 from ...protocol.mirrored import Mirrored
 from ...protocol.requests import check_meta, check_method, modern_era
 from ...protocol.types import Params
@@ -101,7 +101,8 @@ def _accepts(accept: str) -> tuple[bool, bool]:
 def is_modern(head: Head, params: Params | None) -> bool:
     """Whether a request speaks 2026-07-28: its `_meta` carries a version, or the header names one that is served and
     has no handshake. An ``initialize`` without either is the handshake."""
-    if params is not None and params.meta is not None and params.meta.protocol_version is not None:
+    meta = None if params is None else params.meta
+    if meta is not None and meta.protocol_version is not None:
         return True
     named = era(head.get(b"mcp-protocol-version"))
     return named is not None and not named.handshake
@@ -142,7 +143,8 @@ def admit_modern(
         if sent != name:
             _match("Mcp-Name", sent, name)
     spoken = modern_era(version)
-    check_method(method, spoken, extensions)
+    if method not in REQUESTS[spoken]:
+        check_method(method, spoken, extensions)
     if method == "tools/call" and params.name is not None:
         headers = mirrored(params.name)
         if headers:

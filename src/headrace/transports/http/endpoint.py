@@ -14,7 +14,7 @@ from typing import Any
 from ...call import Served
 from ...exceptions import InvalidParams, McpError
 from ...protocol.input_required import Sealer
-from ...protocol.jsonrpc import Request, Response, decode, is_batch
+from ...protocol.jsonrpc import Notification, Request, Response, decode, is_batch
 from ...protocol.requests import decode_params
 from ...protocol.types import Params
 from ...protocol.versions import LATEST, LATEST_HANDSHAKE
@@ -115,16 +115,23 @@ class Endpoint:
             message = decode(body)
         except McpError as error:
             return post.refuse(Refuse.of(error, None))
-        params = None
-        if not isinstance(message, Response):
+        if isinstance(message, Request):
             try:
                 params = decode_params(message.params)
             except InvalidParams as error:
-                if isinstance(message, Request):  # a notification is fire and forget
-                    era = LATEST if is_modern(head, None) else LATEST_HANDSHAKE
-                    return post.refuse(Refuse.of(error, era, message.id))
-        if not is_modern(head, params):
+                era = LATEST if is_modern(head, None) else LATEST_HANDSHAKE
+                return post.refuse(Refuse.of(error, era, message.id))
+            if is_modern(head, params):
+                return self._modern.request(post, message, params)
             return self._handshake.message(post, message, params)
-        if isinstance(message, Request):
-            return self._modern.request(post, message, params or Params())
-        return self._modern.other(post, message)
+        if is_modern(head, _params_of(message)):
+            return self._modern.other(post, message)
+        return self._handshake.message(post, message, None)
+
+
+def _params_of(message: Notification | Response) -> Params | None:
+    """What is wrong with a notification is not told to anyone."""
+    try:
+        return decode_params(message.params) if isinstance(message, Notification) else None
+    except InvalidParams:
+        return None

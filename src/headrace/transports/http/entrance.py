@@ -27,9 +27,11 @@ def too_many(what: str, id: int | str | None = None) -> Refuse:
     return Refuse(503, f"Too many {what} here: try again", id=id, headers=[(b"retry-after", b"5")])
 
 
-async def send_body(send: Send, status: int, body: bytes, headers: Headers) -> None:
-    length = (b"content-length", b"%d" % len(body))
-    await send({"type": "http.response.start", "status": status, "headers": [*headers, length]})
+async def send_body(send: Send, status: int, body: bytes, headers: Headers, more: Headers | None = None) -> None:
+    sent = [*headers, (b"content-length", b"%d" % len(body))]
+    if more:
+        sent += more
+    await send({"type": "http.response.start", "status": status, "headers": sent})
     await send({"type": "http.response.body", "body": body})
 
 

@@ -28,9 +28,9 @@ class Pace:
         self._loop: asyncio.AbstractEventLoop | None = None
         """Where the clock ticks; an app may be served by one loop after another."""
 
-    def begin(self, item: Lasting) -> None:
+    def begin(self, item: Lasting, loop: asyncio.AbstractEventLoop) -> None:
+        """`loop` is the one that runs."""
         self._young.add(item)
-        loop = asyncio.get_running_loop()
         if loop is not self._loop:
             self._loop = loop
             loop.call_later(self._period, self._tick, loop)

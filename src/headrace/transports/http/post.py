@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
+from typing import Self
 
 from ...protocol.versions import Era
 from ..exchange import Answered
@@ -47,13 +48,16 @@ class Post(Arrival):
     _timer: asyncio.TimerHandle | None = None
     _watcher: asyncio.Task[None] | None = None
 
-    def begin(self) -> None:
-        self.task = asyncio.current_task()
-        self.pace.begin(self)
+    def begin(self) -> Self:
+        loop = asyncio.get_running_loop()
+        self.task = asyncio.current_task(loop)
+        self.pace.begin(self, loop)
+        return self
 
     def over(self) -> None:
         if not self._done:
-            self._end()
+            self._done = True
+            self._stop()
         if self.stream is not None:
             self.stream.abort()  # nothing where it ended in good order
 
@@ -88,7 +92,7 @@ class Post(Arrival):
             self._reading = False
             if self._timer is not None:  # time counts for the answer from now on
                 self._timer.cancel()
-                self.pace.begin(self)
+                self.pace.begin(self, asyncio.get_running_loop())
 
     async def resumable(self, outlet: Outlet, retry_ms: int | None, *, prime: bool) -> None:
         """Make the answer a stream from the start, since only events have ids to resume from."""
@@ -118,13 +122,13 @@ class Post(Arrival):
 
     async def answer(self, status: int, body: bytes) -> None:
         """Send the answer; an empty body is none."""
-        if self.gone:
-            return
         if self.stream is None and self._outlet is None:
-            self._end()
-            await send_body(self.send, status, body, [*(JSON_HEADERS if body else ()), *(self.headers or ())])
+            self._done = True
+            self._stop()
+            if not self.gone:
+                await send_body(self.send, status, body, JSON_HEADERS if body else [], self.headers)
             return
-        self._stop_watching()
+        self._stop()
         if body:
             await self.emit(body)
         self._done = True
@@ -147,11 +151,8 @@ class Post(Arrival):
             self.stream.end()
             await self.stream.flushed()
 
-    def _end(self) -> None:
-        self._done = True
-        self._stop_watching()
-
-    def _stop_watching(self) -> None:
+    def _stop(self) -> None:
+        """Time no longer counts, and nobody looks whether the client leaves."""
         self.pace.end(self)
         if self._timer is not None:
             self._timer.cancel()

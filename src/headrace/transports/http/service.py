@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 from ...call import Principal, Served
 from ...protocol.versions import Era
@@ -31,19 +32,11 @@ class Service:
         self.pace = Pace(limits.watch_after)
         self.running: set[Exchange] = set()
         self.draining = False
-        self._stamps: dict[Era, bytes] = {}
-
-    def stamp(self, era: Era) -> bytes:
-        stamp = self._stamps.get(era)
-        if stamp is None:
-            stamp = self._stamps[era] = self.server.stamp(era)
-        return stamp
+        self.stamp = cache(server.stamp)
 
     def post(self, head: Head, receive: Receive, send: Send, principal: Principal | None) -> Post:
         """A POST that was let in, and that is under way from now on."""
-        post = Post(head, receive, send, principal, self.limits, self.pace, self.rules.json_response)
-        post.begin()
-        return post
+        return Post(head, receive, send, principal, self.limits, self.pace, self.rules.json_response).begin()
 
     def exchange(self, post: Post, era: Era) -> Exchange:
         return Exchange(self.server.serve, self.stamp(era), self.running, post)
