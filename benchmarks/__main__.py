@@ -17,9 +17,12 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from .cases import CASES, Case
-from .contenders import CONTENDERS, Contender, Server, Wrong, python_of, running
+from .cases import CASES, JUDGED_AT, Case
+from .contenders import CONTENDERS, Contender, Server, Wrong, program_of, running
 from .load import timed
+from .measures import MEASURES
+from .measures import run as run_measures
+from .plot import plot
 from .report import Row, write
 
 __all__ = ["main"]
@@ -30,12 +33,16 @@ _RESULTS = Path(__file__).parent / "results"
 def _parser() -> argparse.ArgumentParser:
     names = [contender.name for contender in CONTENDERS]
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=(__doc__ or "").split("\n\n")[0])
-    parser.add_argument("--quick", action="store_true", help="under two minutes: 16 connections, 1 s, there and back")
-    parser.add_argument("--all", action="store_true", help="the further cases, too")
+    parser.add_argument(
+        "--quick", action="store_true", help="five minutes: what is judged, timed for 1 s, there and back"
+    )
     parser.add_argument("--cases", nargs="+", choices=[case.name for case in CASES], help="only these")
-    parser.add_argument("--contenders", nargs="+", choices=names, default=names)
-    parser.add_argument("--connections", nargs="+", type=int, help="default: 1 16 256")
-    parser.add_argument("--seconds", type=int, help="of each timing; default: 5")
+    parser.add_argument(
+        "--measures", nargs="+", choices=[each.name for each in MEASURES], help="only these of the other figures"
+    )
+    parser.add_argument("--contenders", nargs="+", choices=names, help="only these")
+    parser.add_argument("--connections", nargs="+", type=int, help="default: what tells something of a case")
+    parser.add_argument("--seconds", type=int, help="of each timing; default: 2")
     parser.add_argument("--rounds", type=int, help="how often each is timed; default: 3")
     parser.add_argument(
         "--venv", nargs="+", default=[], metavar="NAME=PATH", help="environments that are there already"
@@ -52,42 +59,47 @@ def _cores() -> tuple[int, int]:
 
 
 class _Run:
-    def __init__(self, options: argparse.Namespace, pythons: dict[str, str]) -> None:
+    def __init__(self, options: argparse.Namespace, programs: dict[str, str]) -> None:
         quick: bool = options.quick
-        self._connections: list[int] = options.connections or ([16] if quick else [1, 16, 256])
-        self._seconds: int = options.seconds or (1 if quick else 5)
+        self._connections: list[int] | None = options.connections or ([JUDGED_AT] if quick else None)
+        self._seconds: int = options.seconds or (1 if quick else 2)
         self._rounds: int = options.rounds or (2 if quick else 3)
-        self._pythons = pythons
+        self._programs = programs
         self._server_core, self._load_core = _cores()
         self.versions: dict[str, dict[str, str]] = {}
         self.rows: list[Row] = []
+        self._left_out: dict[tuple[str, str], list[str]] = {}
 
     def case(self, case: Case, contenders: list[Contender]) -> None:
         """All of one case. Whoever answers wrongly is told of in the table, and not timed."""
+        numbers = self._connections or case.connections
         with contextlib.ExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             servers: list[Server] = []
             for contender in contenders:
+                if reason := contender.left_out(case):
+                    self._left_out.setdefault((contender.title, reason), []).append(case.name)
+                    continue
                 try:
                     servers.append(self._ready(stack, contender, case, folder))
                     self.versions[contender.name] = servers[-1].versions
                 except Wrong as error:
                     print(error, file=sys.stderr, flush=True)
-                    self.rows += [Row(case, n, contender.name, (), wrong=str(error)) for n in self._connections]
-            for connections in self._connections:
+                    self.rows += [Row(case, n, contender.name, (), wrong=str(error)) for n in numbers]
+            for connections in numbers:
                 self._rows(case, connections, servers)
 
     def _ready(self, stack: contextlib.ExitStack, contender: Contender, case: Case, folder: Path) -> Server:
         """Started, checked and warm, in the fastest of its configurations."""
-        if contender.name == "bare":
+        if contender.bare:
             return self._bare(stack, contender, case, folder)
         tried: list[tuple[float, Server]] = []
         for variant in contender.variants(case):
-            python = self._pythons[contender.name]
-            server = stack.enter_context(running(contender, python, variant, case, self._server_core))
+            program = self._programs[contender.name]
+            server = stack.enter_context(running(contender, program, variant, case, self._server_core))
             server.answer(case)
-            sessions = server.sessions(case, 16) if case.mode == "session" else []
-            tried.append((timed(server, case, 16, sessions, 1, self._load_core).per_second, server))
+            sessions = server.sessions(case, JUDGED_AT) if case.mode == "session" else []
+            tried.append((timed(server, case, JUDGED_AT, sessions, 1, self._load_core).per_second, server))
         return max(tried, key=lambda trial: trial[0])[1]
 
     def _bare(self, stack: contextlib.ExitStack, bare: Contender, case: Case, folder: Path) -> Server:
@@ -125,14 +137,16 @@ class _Run:
                     print(error, file=sys.stderr, flush=True)
                     continue
                 row.timings.append(timing)
-                print(f"{case.name:12} {connections:4} {name:10} {timing.per_second:9,.0f}/s", flush=True)
+                print(f"{case.name:12} {connections:4} {name:16} {timing.per_second:9,.0f}/s", flush=True)
 
     def about(self) -> dict[str, Any]:
+        left_out = [f"{title} from {', '.join(cases)}: {why}" for (title, why), cases in self._left_out.items()]
         return {
             "date": datetime.date.today().isoformat(),
             "Python": platform.python_version(),
             "processor": f"{platform.machine()}, server on core {self._server_core}, load on core {self._load_core}",
             "method": f"{self._rounds} timings of {self._seconds} s each, in turn there and back; wrk with one thread",
+            **({"left out": "; ".join(left_out)} if left_out else {}),
             "versions": self.versions,
         }
 
@@ -145,10 +159,22 @@ def main() -> int:
             return 1
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "headrace-benchmarks"
     given = {name: Path(path) for name, _, path in (pair.partition("=") for pair in options.venv)}
-    contenders = [contender for contender in CONTENDERS if contender.name in options.contenders]
-    cases = [case for case in CASES if (case.name in options.cases if options.cases else case.thin or options.all)]
+    quick: bool = options.quick
+    # Quickly means what is judged; who is named is in it all the same.
+    contenders = [each for each in CONTENDERS if not options.contenders or each.name in options.contenders]
+    # Whoever names only cases, or only measures, means that there shall be none of the others.
+    cases = [each for each in CASES if (each.name in options.cases if options.cases else not options.measures)]
+    named: list[str] = options.measures or []
+    measures = named or [each.name for each in MEASURES if not options.cases and (each.judged or not quick)]
+    if quick:
+        contenders = [each for each in contenders if options.contenders or not each.granian]
+        cases = [each for each in cases if options.cases or each.judged]
+    if not cases:
+        measured = {name for each in MEASURES if each.name in measures for name in each.contenders}
+        contenders = [each for each in contenders if each.name in measured]
     try:
-        run = _Run(options, {contender.name: python_of(contender, cache, given) for contender in contenders})
+        programs = {contender.name: program_of(contender, cache, given) for contender in contenders}
+        run = _Run(options, programs)
     except Wrong as error:
         print(error, file=sys.stderr)
         return 1
@@ -156,8 +182,11 @@ def main() -> int:
     for case in cases:
         run.case(case, contenders)
         write(run.rows, run.about(), stem)  # after each case: an interrupted run keeps what it has
+        plot(run.rows, datetime.date.today().isoformat(), stem.with_suffix(".svg"))
+    figures = run_measures(measures, programs, quick)
+    write(run.rows, run.about(), stem, figures)
     print(stem.with_suffix(".md").read_text())
-    return 1 if any(row.wrong for row in run.rows) else 0
+    return 1 if any(row.wrong for row in run.rows) or any(figure.wrong for figure in figures) else 0
 
 
 if __name__ == "__main__":

@@ -7,19 +7,27 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["CASES", "HANDSHAKE", "MODERN", "Case", "messages", "request_headers"]
+__all__ = ["CASES", "HANDSHAKE", "INITIALIZED", "JUDGED_AT", "MODERN", "Case", "messages", "request_headers"]
 
 MODERN = "2026-07-28"
 HANDSHAKE = "2025-06-18"
 TOOLS = 100
 NOTES = 100
+JUDGED_AT = 16
+"""The number of connections that goals are for."""
+INITIALIZED = b'{"jsonrpc":"2.0","method":"notifications/initialized"}'
+_TOKEN = "benchmark-token"
+_EVERYWHERE = (1, 16, 256)
 _NAMED_BY = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
 Check = Callable[[dict[str, Any]], bool]
 
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """`mode`: modern, stateless or session; `right` judges the result; `notes`: how many notifications precede it."""
+    """`mode`: modern, stateless, session (the request is made in one) or sessions (they are what is counted).
+
+    `right` judges the result; `notes`: how many notifications precede it.
+    """
 
     name: str
     title: str
@@ -29,12 +37,31 @@ class Case:
     right: Check
     tools: int = 0
     notes: int = 0
-    thin: bool = True
-    """Whether it is in the run without ``--all``."""
+    token: str | None = None
+    """The bearer token that the server asks for."""
+    connections: tuple[int, ...] = (JUDGED_AT,)
+    """How many at once, one timing after the other."""
+    granian: bool = False
+    """Whether it is measured on granian, too."""
     peers_json: bool = False
     """In a session: whether the peers answer in JSON; they choose SSE by themselves."""
     goals: dict[str, float] = field(default_factory=dict[str, float])
     """At 16 connections: contender -> how many times its throughput Headrace must reach."""
+    p99_goal: float | None = None
+    """At 16 connections: how many times the bare app's p99 Headrace's may be."""
+
+    @property
+    def judged(self) -> bool:
+        return bool(self.goals)
+
+    @property
+    def served(self) -> str:
+        """What the request is for, for servers that serve only that: a tool, a prompt, or a method."""
+        return "add" if self.mode == "sessions" else self.params.get("name", self.method)
+
+    @property
+    def unit(self) -> str:
+        return "sessions" if self.mode == "sessions" else "requests"
 
     @property
     def revision(self) -> str:
@@ -89,6 +116,8 @@ def request_headers(case: Case, session: str | None = None) -> dict[str, str]:
         headers["Mcp-Method"] = case.method
         if case.method in _NAMED_BY:
             headers["Mcp-Name"] = str(case.params[_NAMED_BY[case.method]])
+    if case.token is not None:
+        headers["Authorization"] = f"Bearer {case.token}"
     if session is not None:
         headers["Mcp-Session-Id"] = session
     return headers
@@ -105,6 +134,15 @@ def _lists_all(result: dict[str, Any]) -> bool:
         set(tool["inputSchema"]["properties"]) == {"query", "limit", "exact", "tags"} and tool["description"]
         for tool in tools
     )
+
+
+def _is_profile(result: dict[str, Any]) -> bool:
+    said = json.loads(result["content"][0]["text"])
+    return not result.get("isError") and said == _PROFILE and result["structuredContent"] == _PROFILE
+
+
+def _is_welcome(result: dict[str, Any]) -> bool:
+    return result["protocolVersion"] == HANDSHAKE and "tools" in result["capabilities"]
 
 
 def _is_big(result: dict[str, Any]) -> bool:
@@ -129,6 +167,33 @@ def _call(tool: str, **arguments: Any) -> dict[str, Any]:
 
 _ADD = _call("add", a=2, b=3)
 _ADD_SYNC = _call("add_sync", a=2, b=3)
+_PROFILE: dict[str, Any] = {
+    "first_name": "Ada",
+    "last_name": "Lovelace",
+    "email": "ada@example.org",
+    "phone": "+44 20 7946 0000",
+    "street": "12 St James's Square",
+    "city": "London",
+    "postcode": "SW1Y 4JH",
+    "country": "United Kingdom",
+    "company": None,
+    "age": 36,
+    "children": 3,
+    "visits": 1843,
+    "points": 12_000,
+    "height": 1.65,
+    "weight": 55.5,
+    "balance": -12.25,
+    "active": True,
+    "newsletter": False,
+    "plan": "team",
+    "tags": ["engine", "numbers", "notes"],
+}
+_HELLO: dict[str, Any] = {
+    "protocolVersion": HANDSHAKE,
+    "capabilities": {},
+    "clientInfo": {"name": "benchmark", "version": "1"},
+}
 
 CASES: tuple[Case, ...] = (
     Case(
@@ -138,7 +203,10 @@ CASES: tuple[Case, ...] = (
         "tools/call",
         _ADD,
         _is_five,
-        goals={"bare": 0.68, "fastmcp": 14, "mcp": 6},
+        connections=_EVERYWHERE,
+        granian=True,
+        goals={"bare": 0.68, "fastmcp": 14, "mcp": 6, "typescript": 9},
+        p99_goal=2.5,
     ),
     Case(
         "def",
@@ -147,6 +215,8 @@ CASES: tuple[Case, ...] = (
         "tools/call",
         _ADD_SYNC,
         _is_five,
+        connections=_EVERYWHERE,
+        granian=True,
         goals={"bare": 0.58, "fastmcp": 11, "mcp": 6.5},
     ),
     Case(
@@ -165,6 +235,8 @@ CASES: tuple[Case, ...] = (
         "tools/call",
         _ADD,
         _is_five,
+        connections=_EVERYWHERE,
+        granian=True,
         goals={"fastmcp": 20, "mcp": 14},
     ),
     Case(
@@ -177,6 +249,15 @@ CASES: tuple[Case, ...] = (
         peers_json=True,
     ),
     Case(
+        "sessions",
+        "sessions made and initialised, 2025-06-18: initialize, notifications/initialized",
+        "sessions",
+        "initialize",
+        _HELLO,
+        _is_welcome,
+        goals={"fastmcp": 15},
+    ),
+    Case(
         "list",
         "tools/list, 2026-07-28, 100 tools",
         "modern",
@@ -184,7 +265,26 @@ CASES: tuple[Case, ...] = (
         {},
         _lists_all,
         tools=TOOLS,
+        connections=_EVERYWHERE,
+        granian=True,
         goals={"fastmcp": 90, "mcp": 50},
+    ),
+    Case(
+        "auth",
+        "tools/call, 2026-07-28, `async def`, with a bearer token that is verified",
+        "modern",
+        "tools/call",
+        _ADD,
+        _is_five,
+        token=_TOKEN,
+    ),
+    Case(
+        "model",
+        "tools/call, 2026-07-28, a model of 20 fields in and out",
+        "modern",
+        "tools/call",
+        _call("save", profile=_PROFILE),
+        _is_profile,
     ),
     Case(
         "read",
@@ -193,7 +293,6 @@ CASES: tuple[Case, ...] = (
         "resources/read",
         {"uri": "bench://text"},
         _is_resource,
-        thin=False,
     ),
     Case(
         "prompt",
@@ -202,7 +301,6 @@ CASES: tuple[Case, ...] = (
         "prompts/get",
         {"name": "greeting", "arguments": {"name": "Ada"}},
         _is_prompt,
-        thin=False,
     ),
     Case(
         "big",
@@ -211,7 +309,6 @@ CASES: tuple[Case, ...] = (
         "tools/call",
         _call("big_text"),
         _is_big,
-        thin=False,
     ),
     Case(
         "notes",
@@ -221,7 +318,6 @@ CASES: tuple[Case, ...] = (
         _call("notes"),
         _is_done,
         notes=NOTES,
-        thin=False,
         goals={"fastmcp": 10},
     ),
 )

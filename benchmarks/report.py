@@ -1,21 +1,21 @@
-"""The results as a table in Markdown, and as JSON for programs."""
+"""The results in Markdown, what is judged first, and as JSON for programs."""
 
 from __future__ import annotations
 
 import json
 import platform
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from .cases import Case
+from .cases import CASES, JUDGED_AT, Case
 from .contenders import CONTENDERS
 from .load import Timing
+from .measures import MEASURES, Figure, Goal
 
 __all__ = ["Row", "markdown", "write"]
-
-_GOALS_AT = 16
 
 
 @dataclass
@@ -75,14 +75,14 @@ def _ratio(over: Row | None, under: Row | None) -> float | None:
 
 def _goal(case: Case, connections: int, contender: str, ratio: float | None) -> str:
     goal = case.goals.get(contender)
-    if goal is None or connections != _GOALS_AT or ratio is None:
+    if goal is None or connections != JUDGED_AT or ratio is None:
         return ""
     return f"{'met' if ratio >= goal else '**missed**'} ({goal:g})"
 
 
 def _lines(rows: list[Row], case: Case, connections: int) -> list[str]:
     here = {row.contender: row for row in rows if row.case is case and row.connections == connections}
-    own, limit = here.get("headrace"), here.get("bare")
+    own = here.get("headrace")
     lines: list[str] = []
     for contender in CONTENDERS:
         row = here.get(contender.name)
@@ -93,7 +93,9 @@ def _lines(rows: list[Row], case: Case, connections: int) -> list[str]:
         if not row.usable:
             lines.append(f"{start} wrong | | | | | | | |")
             continue
-        of_limit, ahead = _ratio(row, limit), _ratio(own, row)
+        of_limit = _ratio(row, here.get(contender.limit))
+        # What is on another server is no measure of Headrace on uvicorn.
+        ahead = None if contender.granian or contender.name == "headrace" else _ratio(own, row)
         figures = [
             f"{row.per_second:,.0f}",
             f"{row.spread:.0%}",
@@ -101,35 +103,144 @@ def _lines(rows: list[Row], case: Case, connections: int) -> list[str]:
             f"{row.middle('p50'):.2f}",
             f"{row.middle('p99'):.2f}",
             "" if of_limit is None else f"{of_limit:.3f}",
-            "" if ahead is None or contender.name == "headrace" else f"{ahead:.2f}",
+            "" if ahead is None else f"{ahead:.2f}",
             _goal(case, connections, contender.name, ahead),
         ]
         lines.append(f"{start} {' | '.join(figures)} |")
     return lines
 
 
-def markdown(rows: list[Row], about: dict[str, Any]) -> str:
+@dataclass(frozen=True)
+class _Judged:
+    """A row of the table that judges a run."""
+
+    title: str
+    goal: float
+    unit: str
+    more: bool
+    measured: float | None
+    """None: not in this run, or answered wrongly."""
+
+    @property
+    def met(self) -> bool | None:
+        if self.measured is None:
+            return None
+        return self.measured >= self.goal if self.more else self.measured <= self.goal
+
+    def line(self) -> str:
+        bound = f"at {'least' if self.more else 'most'} {_with_unit(self.goal, self.unit)}"
+        measured = "not measured" if self.measured is None else _with_unit(self.measured, self.unit)
+        return f"| {self.title} | {bound} | {measured} | {_verdict(self.met)} |"
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "title": self.title,
+            "goal": self.goal,
+            "unit": self.unit,
+            "better": "more" if self.more else "less",
+            "measured": self.measured,
+            "met": self.met,
+        }
+
+
+def _with_unit(value: float, unit: str) -> str:
+    return f"{value:.3g}{unit and ' '}{unit}"
+
+
+def _verdict(met: bool | None) -> str:
+    return "" if met is None else "met" if met else "**missed**"
+
+
+def _judged(rows: list[Row], figures: Sequence[Figure]) -> list[_Judged]:
+    """All of them, so that what was left out of a run is seen, too."""
+    titles = {contender.name: contender.title for contender in CONTENDERS}
+    at_16 = {(row.case.name, row.contender): row for row in rows if row.connections == JUDGED_AT}
+    judged: list[_Judged] = []
+    for case in CASES:
+        own, limit = at_16.get((case.name, "headrace")), at_16.get((case.name, "bare"))
+        for contender, goal in case.goals.items():
+            ratio = _ratio(own, at_16.get((case.name, contender)))
+            title = f"{case.title}, against {titles.get(contender, contender)}"
+            judged.append(_Judged(title, goal, "times", True, ratio))
+        if case.p99_goal is not None:
+            title = f"p99 of {case.title}, {JUDGED_AT} connections, against {titles['bare']}"
+            judged.append(_Judged(title, case.p99_goal, "times", False, _p99_ratio(own, limit)))
+    measured = {(figure.measure.name, figure.quantity.name): figure for figure in figures}
+    for measure in MEASURES:
+        for quantity in measure.quantities:
+            figure = measured.get((measure.name, quantity.name)) or Figure(measure, quantity)
+            for goal in quantity.goals:
+                if goal.judged:
+                    title = quantity.title + (f", against {titles[goal.against]}" if goal.against else "")
+                    unit = "times" if goal.against else quantity.unit
+                    judged.append(_Judged(title, goal.bound, unit, quantity.more, figure.measured(goal)))
+    return judged
+
+
+def _p99_ratio(own: Row | None, limit: Row | None) -> float | None:
+    if own is None or limit is None or not own.usable or not limit.usable:
+        return None
+    return own.middle("p99") / limit.middle("p99")
+
+
+def _figure_lines(figure: Figure) -> list[str]:
+    quantity = figure.quantity
+    better = "more" if quantity.more else "less"
+    lines = ["", f"### {quantity.title}", "", f"In {quantity.unit}; {better} is better.", ""]
+    lines += [
+        "| contender | median | lowest | highest | Headrace's is ... times that | goal |",
+        "|---|---|---|---|---|---|",
+    ]
+    for contender in CONTENDERS:
+        value = figure.value(contender.name)
+        if contender.name in figure.wrong:
+            lines.append(f"| {contender.title} | wrong | | | | |")
+        elif value is not None:
+            readings = figure.readings[contender.name]
+            own = contender.name == "headrace"
+            ratio = None if own else figure.measured(Goal(0, contender.name))
+            goals = [goal for goal in quantity.goals if goal.against == (None if own else contender.name)]
+            told = [f"{_verdict(figure.met(goal))} ({goal.bound:g})" for goal in goals if figure.met(goal) is not None]
+            values = [f"{number:,.4g}" for number in (value, min(readings), max(readings))]
+            values += ["" if ratio is None else f"{ratio:.3g}", ", ".join(told)]
+            lines.append(f"| {contender.title} | {' | '.join(values)} |")
+    return lines
+
+
+def markdown(rows: list[Row], about: dict[str, Any], figures: Sequence[Figure] = ()) -> str:
     text = [f"# Benchmarks, {about['date']}", ""]
     text += [f"* {name}: {value}" for name, value in about.items() if name != "versions"]
     for contender, versions in about["versions"].items():
         text.append(f"* {contender}: {', '.join(f'{package} {version}' for package, version in versions.items())}")
-    cases = list(dict.fromkeys(row.case for row in rows)) if rows else []
-    for case in cases:
+    text += ["", "## What is judged", "", "| | goal | measured | |", "|---|---|---|---|"]
+    text += [judged.line() for judged in _judged(rows, figures)]
+    for case in dict.fromkeys(row.case for row in rows):
         text += ["", f"## {case.title}", ""]
         text.append(
-            "| connections | contender | configuration | requests/s | spread | server busy | p50 ms | p99 ms |"
+            f"| connections | contender | configuration | {case.unit}/s | spread | server busy | p50 ms | p99 ms |"
             " of the limit | Headrace is ... times as fast | goal |"
         )
         text.append("|---|---|---|---|---|---|---|---|---|---|---|")
         for connections in sorted({row.connections for row in rows if row.case is case}):
             text += _lines(rows, case, connections)
         text += [f"\n* {row.wrong}" for row in rows if row.case is case and row.wrong]
+    if figures:
+        text += ["", "## Clients, starts, memory, open streams"]
+    for figure in figures:
+        text += _figure_lines(figure)
+        text += [f"\n* {reason}" for reason in figure.wrong.values()]
     return "\n".join(text) + "\n"
 
 
-def write(rows: list[Row], about: dict[str, Any], stem: Path) -> None:
+def write(rows: list[Row], about: dict[str, Any], stem: Path, figures: Sequence[Figure] = ()) -> None:
     """`stem` with .md and .json."""
     stem.parent.mkdir(parents=True, exist_ok=True)
-    stem.with_suffix(".md").write_text(markdown(rows, about))
-    told = {**about, "machine": platform.platform(), "rows": [row.as_json() for row in rows]}
+    stem.with_suffix(".md").write_text(markdown(rows, about, figures))
+    told = {
+        **about,
+        "machine": platform.platform(),
+        "judged": [judged.as_json() for judged in _judged(rows, figures)],
+        "rows": [row.as_json() for row in rows],
+        "figures": [figure.as_json() for figure in figures],
+    }
     stem.with_suffix(".json").write_text(json.dumps(told, indent=1) + "\n")

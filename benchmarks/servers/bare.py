@@ -26,7 +26,7 @@ def main() -> None:
         await send(start)
         await send(answer)
 
-    serve(app)
+    serve(app, granian=chosen.granian)
 
 
 if __name__ == "__main__":

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from fastmcp import Context, FastMCP  # pyright: ignore[reportMissingImports]
-from shared import NOTES, add, add_sync, big_text, greeting, listed_tools, options, serve, text
-
-mcp = FastMCP("benchmark")
+from fastmcp.server.auth import StaticTokenVerifier  # pyright: ignore[reportMissingImports]
+from shared import NOTES, add, add_sync, big_text, greeting, listed_tools, options, save, serve, text
 
 
 async def notes(ctx: Context) -> str:
@@ -17,11 +16,13 @@ async def notes(ctx: Context) -> str:
 
 def main() -> None:
     chosen = options()
+    auth = StaticTokenVerifier({chosen.token: {"client_id": "benchmark"}}) if chosen.token else None
+    mcp = FastMCP("benchmark", auth=auth)
     if chosen.tools:
         for name, function in listed_tools(chosen.tools):
             mcp.tool(function, name=name)
     else:
-        for function in (add, add_sync, big_text, notes):
+        for function in (add, add_sync, save, big_text, notes):
             mcp.tool(function)
         mcp.resource("bench://text")(text)
         mcp.prompt(greeting)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from shared import NOTES, add, add_sync, big_text, greeting, listed_tools, options, serve, text
+from shared import NOTES, add, add_sync, big_text, greeting, listed_tools, options, save, serve, text
 
 from headrace import Context, FastMCP
-
-mcp = FastMCP("benchmark")
+from headrace.server.auth import StaticTokenVerifier
 
 
 async def notes(ctx: Context) -> str:
@@ -18,15 +17,18 @@ async def notes(ctx: Context) -> str:
 
 def main() -> None:
     chosen = options()
+    auth = StaticTokenVerifier({chosen.token: {"client_id": "benchmark"}}) if chosen.token else None
+    mcp = FastMCP("benchmark", auth=auth)
     if chosen.tools:
         for name, function in listed_tools(chosen.tools):
             mcp.tool(name=name)(function)
     else:
-        for function in (add, add_sync, big_text, notes):
+        for function in (add, add_sync, save, big_text, notes):
             mcp.tool(function)
         mcp.resource("bench://text")(text)
         mcp.prompt(greeting)
-    serve(mcp.http_app(stateless_http=chosen.stateless, json_response=chosen.json), "headrace")
+    app = mcp.http_app(stateless_http=chosen.stateless, json_response=chosen.json)
+    serve(app, "headrace", granian=chosen.granian)
 
 
 if __name__ == "__main__":

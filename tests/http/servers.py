@@ -31,7 +31,7 @@ from headrace.state.memory import MemoryBus, MemorySessionStore
 from headrace.transports.http.admission import Rules
 from headrace.transports.http.endpoint import Endpoint
 from headrace.transports.http.guard import Guard
-from headrace.transports.http.stream import Limits
+from headrace.transports.http.pace import Limits
 
 from .probe import Log, make_server
 from .wire import call, modern, send

@@ -11,7 +11,7 @@ import httpx2
 import pytest
 
 from headrace.state.memory import MemoryEventStore
-from headrace.transports.http.stream import Limits
+from headrace.transports.http.pace import Limits
 
 from .probe import Log, make_server
 from .servers import WAYS, Site, eventually, serve, serve_bare

@@ -10,7 +10,8 @@ import pytest
 
 from headrace.exceptions import InvalidRequest, ParseError
 from headrace.protocol.jsonrpc import decode
-from headrace.transports.http.stream import Limits, Stream
+from headrace.transports.http.pace import Clocks, Limits
+from headrace.transports.http.stream import Stream
 
 DEEP = b"[" * 70
 
@@ -55,7 +56,7 @@ async def test_a_stream_that_is_aborted_before_its_first_byte_ends() -> None:
     async def gone() -> MutableMapping[str, Any]:
         return {"type": "http.disconnect"}
 
-    stream = Stream(send, Limits())
+    stream = Stream(send, Clocks(Limits()))
     stream.open()
     async with asyncio.timeout(5):
         await stream.hold(gone)

@@ -276,7 +276,7 @@ class _Conversation:
         except ValidationError as error:
             return _told(call, str(error))
         try:
-            answer = await tool.call(arguments, self._context)
+            answer = tool.result(await tool.call(arguments, self._context))
         except ToolError as error:
             return _told(call, str(error))
         except Exception as error:

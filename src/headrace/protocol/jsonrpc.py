@@ -87,6 +87,7 @@ encode = msgspec.json.Encoder().encode
 _BRACE = ord("{")
 # Possessive, and the closing quote may be missing: it never goes back, so that its time is linear in any text.
 _STRINGS = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
+_NOT_OPENING = bytes(set(range(256)) - set(b"[{"))
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
 _BLOCK = 4096
@@ -204,7 +205,7 @@ def _check_text(body: bytes) -> None:
             body.decode()
         except UnicodeDecodeError:
             raise ParseError("Parse error: the body is not UTF-8") from None
-    if body.count(b"[") + body.count(b"{") > MAX_DEPTH and _too_deep(body):
+    if len(body.translate(None, _NOT_OPENING)) > MAX_DEPTH and _too_deep(body):
         raise ParseError(f"Parse error: nested deeper than {MAX_DEPTH}")
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
-from typing import TypeVar
+from collections.abc import Container
 
 import msgspec
 from msgspec import Raw
@@ -23,8 +22,6 @@ from .versions import ERAS, LATEST_HANDSHAKE, MODERN_VERSIONS, Era, era
 
 __all__ = ["check_meta", "check_method", "decode_cancelled", "decode_params", "initialize", "modern_era", "new_record"]
 
-T = TypeVar("T")
-
 _decode_params = msgspec.json.Decoder(Params).decode
 _decode_initialize = msgspec.json.Decoder(InitializeRequestParams).decode
 _decode_cancelled = msgspec.json.Decoder(CancelledNotificationParams).decode
@@ -32,7 +29,10 @@ _decode_cancelled = msgspec.json.Decoder(CancelledNotificationParams).decode
 
 def decode_params(raw: Raw) -> Params:
     """The members that methods share. Raises InvalidParams, in one line."""
-    return _decoded(_decode_params, raw)
+    try:
+        return _decode_params(raw)
+    except msgspec.ValidationError as error:
+        raise InvalidParams(f"Invalid params: {error}") from None
 
 
 def decode_cancelled(raw: Raw) -> int | str | None:
@@ -41,13 +41,6 @@ def decode_cancelled(raw: Raw) -> int | str | None:
         return _decode_cancelled(raw).request_id
     except msgspec.ValidationError:
         return None
-
-
-def _decoded(decode: Callable[[Raw], T], raw: Raw) -> T:
-    try:
-        return decode(raw)
-    except msgspec.ValidationError as error:
-        raise InvalidParams(f"Invalid params: {error}") from None
 
 
 def check_meta(params: Params) -> str:
@@ -95,7 +88,10 @@ def initialize(record: SessionRecord, raw: Raw) -> Era:
     session that was initialized before, InvalidParams.
     """
     state = advance(record.state, "initialize")
-    asked = _decoded(_decode_initialize, raw)
+    try:
+        asked = _decode_initialize(raw)
+    except msgspec.ValidationError as error:
+        raise InvalidParams(f"Invalid params: {error}") from None
     named = era(asked.protocol_version)
     spoken = named if named is not None and named.handshake else LATEST_HANDSHAKE
     record.version, record.client_info, record.capabilities = spoken.version, asked.client_info, asked.capabilities

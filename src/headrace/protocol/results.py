@@ -18,6 +18,8 @@ from .versions import LATEST, Era
 
 __all__ = ["SERVER_INFO", "encode_response", "encode_result_object"]
 
+_LARGE = 16 * 1024
+"""Bytes from which a view costs less than a copy."""
 SERVER_INFO = "io.modelcontextprotocol/serverInfo"
 
 
@@ -49,10 +51,11 @@ def _parts(result: Result | bytes, era: Era, stamp: bytes) -> tuple[bytes, memor
             body = encode(replace(result, meta={SERVER_INFO: Raw(stamp), **result.meta}))
             return b'"resultType":"%b",' % result_type.encode(), memoryview(body)[1:]
         body = encode(result)
+    members = body[1:] if len(body) < _LARGE else memoryview(body)[1:]
     if not era.result_types:
-        return b"", memoryview(body)[1:]  # a view: results may be large
+        return b"", members
     front = _front(stamp, result_type)
-    return (front, memoryview(body)[1:]) if len(body) > 2 else (front[:-1], b"}")
+    return (front, members) if len(body) > 2 else (front[:-1], members)
 
 
 @lru_cache(maxsize=256)

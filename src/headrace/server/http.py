@@ -26,8 +26,8 @@ from ..transports.http.endpoint import Endpoint
 from ..transports.http.entrance import Authenticate, send_denied
 from ..transports.http.guard import Guard
 from ..transports.http.head import Head
+from ..transports.http.pace import Limits
 from ..transports.http.sse_legacy import SseEndpoint, check_message_path
-from ..transports.http.stream import Limits
 from .request_state import sealer_of
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class HostOriginGuardMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             try:
-                self.guard.check(Head.read(scope))
+                self.guard.check(Head.of(scope))
             except Denied as denied:
                 await send_denied(send, denied)
                 return

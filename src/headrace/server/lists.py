@@ -59,9 +59,10 @@ class Lists:
         # What one session alone sees is not kept.
         return self._kept(table, call, cursor, make) if rules is self._server.rules else make()
 
-    def kept(self, call: Call, cursor: str | None, make: Callable[[], Result]) -> Encoded:
-        """What `make` gives, encoded; made once until something changes."""
-        return self._kept(self._encoded, call, cursor, make)
+    def kept(self, call: Call, variant: str | None, make: Callable[[], Result]) -> Encoded:
+        """What `make` gives, encoded; made once for each `variant` (which no client may choose) until something
+        changes."""
+        return self._kept(self._encoded, call, variant, make)
 
     def _kept(
         self,

@@ -54,6 +54,7 @@ from ..protocol.types import (
     TextContent,
 )
 from ..protocol.versions import ERAS, MODERN_VERSIONS, Era
+from ..tools.tool import Tool
 from .extensions import CallNext, ServerExtension, answer_extension
 from .lists import Lists
 
@@ -143,12 +144,15 @@ class Router:
     # Who we are
 
     async def _initialize(self, call: Call, context: Context) -> Answer:
-        return InitializeResult(
-            protocol_version=call.era.version,
-            capabilities=self.capabilities(),
-            server_info=self._server.info,
-            instructions=self._server.instructions,
-        )
+        def make() -> InitializeResult:
+            return InitializeResult(
+                protocol_version=call.era.version,
+                capabilities=self.capabilities(),
+                server_info=self._server.info,
+                instructions=self._server.instructions,
+            )
+
+        return self._lists.kept(call, self._server.instructions, make)
 
     async def _discover(self, call: Call, context: Context) -> Answer:
         def make() -> DiscoverResult:
@@ -160,7 +164,7 @@ class Router:
                 cache_scope=self._server.cache_scope,
             )
 
-        return self._lists.kept(call, None, make)
+        return self._lists.kept(call, self._server.instructions, make)
 
     async def _ping(self, call: Call, context: Context) -> Answer:
         return EmptyResult()
@@ -212,8 +216,8 @@ class Router:
             return self._tool_error(tool.name, error)
         try:
             if not self._interceptors:
-                return await tool.call(arguments, context)
-            run: CallNext = partial(tool.call, arguments, context)
+                return tool.result(await tool.call(arguments, context))
+            run: CallNext = partial(_run_tool, tool, arguments, context)
             for extension in self._interceptors:
                 run = partial(extension.intercept_tool_call, params, context, run)
             answer: Any = await run()
@@ -317,6 +321,10 @@ class Router:
             resources_list_changed=wanted.resources_list_changed or None,
             resource_subscriptions=uris or None,
         )
+
+
+async def _run_tool(tool: Tool, arguments: dict[str, Any], context: Context) -> CallToolResult | InputRequiredResult:
+    return tool.result(await tool.call(arguments, context))
 
 
 def _version(call: Call) -> VersionSpec | None:

@@ -51,6 +51,8 @@ class MemorySessionStore:
         self._limit = limit
         self._idle_timeout = idle_timeout
         self._clock = clock
+        self._due = 0.0
+        """Before this time nothing expires: what is used later, expires later."""
         self._fresh: OrderedDict[str, SessionRecord] = OrderedDict()
         self._used: OrderedDict[str, SessionRecord] = OrderedDict()
 
@@ -86,15 +88,18 @@ class MemorySessionStore:
         self._used.pop(id, None)
 
     async def expire(self, busy: Callable[[str], bool]) -> list[str]:
-        if self._idle_timeout is None:
-            return []
         now = self._clock()
+        if self._idle_timeout is None or now < self._due:
+            return []
         ended: list[str] = []
+        self._due = now + self._idle_timeout
         for queue in (self._fresh, self._used):
             # In order of last use: the first one that is not over ends the search.
             while queue:
                 id, record = next(iter(queue.items()))
-                if record.last_used + self._idle_timeout >= now:
+                over = record.last_used + self._idle_timeout
+                if over >= now:
+                    self._due = min(self._due, over)
                     break
                 if busy(id):
                     record.last_used = now

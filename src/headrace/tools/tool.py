@@ -32,7 +32,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 class Tool(Component):
     """One tool; a subclass says in `run` what it does, and in `parameters` what it takes (a JSON schema).
 
-    The router takes two steps, to tell whose fault an error is: `bind` (arguments), then `call`.
+    The router takes three steps, to tell whose fault an error is: `bind` (arguments), `call`, `result`.
     """
 
     kind: ClassVar[Kind] = "tool"
@@ -127,19 +127,12 @@ class Tool(Component):
         assert self._checked is not None
         return self._checked.decode(arguments, f"Invalid arguments for tool {self.name!r}")
 
-    async def call(self, arguments: dict[str, Any], context: Context) -> CallToolResult | InputRequiredResult:
-        """Raises what the tool raises, and ToolError when it takes longer than `timeout`."""
-        if self.timeout is None:
-            value = await self._answer(arguments, context)
-        else:
-            limit = asyncio.timeout(self.timeout)
-            try:
-                async with limit:
-                    value = await self._answer(arguments, context)
-            except TimeoutError:
-                if not limit.expired():
-                    raise
-                raise ToolError(f"Tool {self.name!r} timed out after {self.timeout:g} seconds") from None
+    def call(self, arguments: dict[str, Any], context: Context) -> Awaitable[Any]:
+        """What the tool returns. Raises what it raises, and ToolError when it takes longer than `timeout`."""
+        return self._answer(arguments, context) if self.timeout is None else self._limited(arguments, context)
+
+    def result(self, value: Any) -> CallToolResult | InputRequiredResult:
+        """What the tool returned, for the client. Raises ToolError for what does not fit the output schema."""
         try:
             return tool_result(value, self.output)
         except ValidationError as error:
@@ -163,6 +156,16 @@ class Tool(Component):
 
     def _answer(self, arguments: dict[str, Any], context: Context) -> Awaitable[Any]:
         return self.run(arguments)
+
+    async def _limited(self, arguments: dict[str, Any], context: Context) -> Any:
+        limit = asyncio.timeout(self.timeout)
+        try:
+            async with limit:
+                return await self._answer(arguments, context)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise ToolError(f"Tool {self.name!r} timed out after {self.timeout:g} seconds") from None
 
     def _check_with(self, schema: dict[str, Any]) -> None:
         self._checked = JsonSchema(schema, f"Tool {self.name!r}, input schema")
@@ -198,7 +201,7 @@ class FunctionTool(Tool):
     async def run(self, arguments: dict[str, Any]) -> ToolResult:
         """Call the tool yourself. Raises ValidationError, and what the function raises."""
         context = get_context() if self.function.wants_context else cast(Context, current.get(None))
-        result = await self.call(self.bind(Raw(json_bytes(arguments))), context)
+        result = self.result(await self.call(self.bind(Raw(json_bytes(arguments))), context))
         if isinstance(result, InputRequiredResult):
             raise ToolError(f"Tool {self.name!r} asks the client for input, which only a call through a server can")
         return explicit(result)

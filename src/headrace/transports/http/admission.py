@@ -24,7 +24,7 @@ from ...protocol.mirrored import Mirrored
 from ...protocol.requests import check_meta, check_method, modern_era
 from ...protocol.types import Params
 from ...protocol.versions import SERVED_VERSIONS, Era, era
-from .answer import Headers, Refuse
+from .answer import Denied, Headers, Refuse
 from .guard import Guard
 from .head import Head
 
@@ -56,14 +56,19 @@ class Rules:
         self.allow: Headers = [(b"allow", ", ".join(self.methods).encode())]
 
 
-def admit_head(head: Head, rules: Rules) -> Refuse | None:
+def admit_head(head: Head, rules: Rules) -> None:
+    """Raises Denied."""
     if head.method == "POST":
-        return _admit_post(head.fields.get(b"accept"), head.fields.get(b"content-type"), rules.json_response)
-    if head.method not in rules.methods:
-        return Refuse(405, f"Method not allowed: this endpoint answers {', '.join(rules.methods)}", headers=rules.allow)
-    if head.method == "GET" and not _accepts(head.get(b"accept") or "")[1]:
-        return Refuse(406, "Not acceptable: a stream needs Accept: text/event-stream")
-    return None
+        refusal = _admit_post(head.fields.get(b"accept"), head.fields.get(b"content-type"), rules.json_response)
+    elif head.method not in rules.methods:
+        reason = f"Method not allowed: this endpoint answers {', '.join(rules.methods)}"
+        refusal = Refuse(405, reason, headers=rules.allow)
+    elif head.method == "GET" and not _accepts(head.get(b"accept") or "")[1]:
+        refusal = Refuse(406, "Not acceptable: a stream needs Accept: text/event-stream")
+    else:
+        return
+    if refusal is not None:
+        raise Denied(refusal)
 
 
 @lru_cache(maxsize=256)

@@ -25,14 +25,14 @@ from ..notices import Notices
 from .admission import Rules, admit_head, is_modern
 from .answer import Denied, Refuse
 from .drain import SignalChain
-from .entrance import Arrival, Authenticate, send_denied
+from .entrance import Authenticate, send_denied
 from .handshake import Handshake
-from .head import Head
 from .modern import Modern
+from .pace import Limits
 from .post import Post
 from .service import Service
 from .sessions import Sessions
-from .stream import Limits, Receive, Send
+from .stream import Receive, Send
 
 __all__ = ["Endpoint"]
 
@@ -64,25 +64,18 @@ class Endpoint:
         self._handshake = Handshake(self._service, sessions, retry_ms)
 
     async def handle_request(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
-        head = Head.read(scope)
+        arrival = self._service.arrival(scope, receive, send)
         try:
-            self._rules.guard.check(head)
-            principal = None if self._authenticate is None else await self._authenticate(scope)
-            refusal = admit_head(head, self._rules)
-            if refusal is not None:
-                raise Denied(refusal)
-            if head.method == "POST":
-                post = self._service.post(head, receive, send, principal)
-                try:
-                    body = await post.read(self._rules.max_body_bytes)
-                    if body is not None:
-                        await self._message(post, body)
-                finally:
-                    post.over()
-            elif head.method == "GET":
-                await self._handshake.get(Arrival(head, receive, send, principal))
+            self._rules.guard.check(arrival)
+            if self._authenticate is not None:
+                arrival.principal = await self._authenticate(scope)
+            admit_head(arrival, self._rules)
+            if isinstance(arrival, Post):
+                await self._post(arrival)
+            elif arrival.method == "GET":
+                await self._handshake.get(arrival)
             else:
-                await self._handshake.delete(Arrival(head, receive, send, principal))
+                await self._handshake.delete(arrival)
         except Denied as denied:
             await send_denied(send, denied)
 
@@ -107,10 +100,20 @@ class Endpoint:
         for exchange in list(self._service.running):
             exchange.stop()
 
-    def _message(self, post: Post, body: bytes) -> Awaitable[None]:
-        head = post.head
+    async def _post(self, post: Post) -> None:
+        post.begin()
         try:
-            if body[:1] != b"{" and is_batch(body) and not is_modern(head, None):
+            body = await post.read(self._rules.max_body_bytes)
+            if body is not None:
+                answer = self._message(post, body)
+                del body  # a stream that stays open does not keep it
+                await answer
+        finally:
+            post.over()
+
+    def _message(self, post: Post, body: bytes) -> Awaitable[None]:
+        try:
+            if body[:1] != b"{" and is_batch(body) and not is_modern(post, None):
                 return self._handshake.batch(post, body)
             message = decode(body)
         except McpError as error:
@@ -119,12 +122,12 @@ class Endpoint:
             try:
                 params = decode_params(message.params)
             except InvalidParams as error:
-                era = LATEST if is_modern(head, None) else LATEST_HANDSHAKE
+                era = LATEST if is_modern(post, None) else LATEST_HANDSHAKE
                 return post.refuse(Refuse.of(error, era, message.id))
-            if is_modern(head, params):
+            if is_modern(post, params):
                 return self._modern.request(post, message, params)
             return self._handshake.message(post, message, params)
-        if is_modern(head, _params_of(message)):
+        if is_modern(post, _params_of(message)):
             return self._modern.other(post, message)
         return self._handshake.message(post, message, None)
 

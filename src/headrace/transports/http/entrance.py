@@ -1,11 +1,9 @@
-"""What every HTTP entrance does first: who comes in, and the request that was let in."""
+"""What every HTTP entrance begins with: a request that arrives, and how one is answered that does not come in."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
-
-from msgspec import Struct
 
 from ...call import Call, Principal
 from ...protocol.jsonrpc import Request
@@ -27,10 +25,8 @@ def too_many(what: str, id: int | str | None = None) -> Refuse:
     return Refuse(503, f"Too many {what} here: try again", id=id, headers=[(b"retry-after", b"5")])
 
 
-async def send_body(send: Send, status: int, body: bytes, headers: Headers, more: Headers | None = None) -> None:
+async def send_body(send: Send, status: int, body: bytes, headers: Headers) -> None:
     sent = [*headers, (b"content-length", b"%d" % len(body))]
-    if more:
-        sent += more
     await send({"type": "http.response.start", "status": status, "headers": sent})
     await send({"type": "http.response.body", "body": body})
 
@@ -39,16 +35,16 @@ async def send_denied(send: Send, denied: Denied) -> None:
     await send_body(send, denied.refusal.status, denied.refusal.body, denied.refusal.headers)
 
 
-class Arrival(Struct, eq=False):
-    """One HTTP request that was let in."""
+class Arrival(Head):
+    """One HTTP request: its head, and how to talk with who sent it."""
 
-    head: Head
     receive: Receive
     send: Send
     principal: Principal | None
+    """Who sends it, once that is known."""
 
     def call(self, request: Request, params: Params, peer: Envelope | Session) -> Call:
-        return Call(request.method, params, request.params, request.id, peer, self.principal, self.head.scope)
+        return Call(request.method, params, request.params, request.id, peer, self.principal, self.scope)
 
     async def refuse(self, refusal: Refuse) -> None:
         await send_body(self.send, refusal.status, refusal.body, refusal.headers)

@@ -29,14 +29,14 @@ class GetStreams:
 
     async def serve(self, arrival: Arrival, record: SessionRecord) -> None:
         """One GET, until the client leaves or the stream ends."""
-        after = arrival.head.get(b"last-event-id")
+        after = arrival.get(b"last-event-id")
         outlet = self._standalone(record) if after is None else await self._resumed(arrival, record, after)
         if outlet is None:
             return
         service, sessions = self._service, self._sessions
         standalone = outlet.name == STANDALONE
         service.stays_open()
-        stream = Stream(arrival.send, service.limits, [(b"mcp-session-id", record.id.encode())])
+        stream = Stream(arrival.send, service.clocks, [(b"mcp-session-id", record.id.encode())])
         sessions.enter(record.id)
         try:
             stream.open()

@@ -56,7 +56,13 @@ class Handshake:
             record = await self._session(post, request_id)
             if record is None:
                 return
-            await self._message(post, record, message, params)
+            spoken = self._era(post, record)
+            if isinstance(message, Request):
+                advance(record.state, "request")
+                await self._request(post, record, spoken, message, params or decode_params(message.params))
+            else:
+                await self._take(record, message)
+                await post.accept()
         except McpError as error:
             await post.refuse(Refuse.of(error, LATEST_HANDSHAKE, request_id))
 
@@ -98,7 +104,7 @@ class Handshake:
             record = new_record(version=WITHOUT_HEADER.version)
             record.state = "opened"
             return record
-        id = arrival.head.get(b"mcp-session-id")
+        id = arrival.get(b"mcp-session-id")
         if id is None:
             reason = "Missing session ID: begin with initialize, then send Mcp-Session-Id"
             await arrival.refuse(Refuse(400, reason, id=request_id))
@@ -122,17 +128,17 @@ class Handshake:
 
     def _era(self, arrival: Arrival, record: SessionRecord) -> Era:
         agreed = era(record.version) or WITHOUT_HEADER
-        named = handshake_era(arrival.head, agreed)
+        named = handshake_era(arrival, agreed)
         return named if self._sessions is None else agreed
 
     async def _initialize(self, post: Post, request: Request, params: Params | None) -> None:
         service = self._service
-        if self._sessions is not None and post.head.get(b"mcp-session-id") is not None:
+        if self._sessions is not None and post.get(b"mcp-session-id") is not None:
             record = await self._session(post, request.id)
             if record is not None:
                 advance(record.state, "initialize")
             return
-        handshake_era(post.head, WITHOUT_HEADER)  # the header is optional here, but never a version unknown
+        handshake_era(post, WITHOUT_HEADER)  # the header is optional here, but never a version unknown
         record = new_record()
         spoken = initialize(record, request.params)
         peer = Session(spoken, record, post.emit, "streamable-http", no_questions=NO_QUESTIONS_STATELESS)
@@ -144,15 +150,6 @@ class Handshake:
                 return
             post.headers = [(b"mcp-session-id", record.id.encode())]
         await post.finish(answered, spoken)
-
-    async def _message(self, post: Post, record: SessionRecord, message: Message, params: Params | None) -> None:
-        spoken = self._era(post, record)
-        if isinstance(message, Request):
-            advance(record.state, "request")
-            await self._request(post, record, spoken, message, params or decode_params(message.params))
-        else:
-            await self._take(record, message)
-            await post.accept()
 
     async def _take(self, record: SessionRecord, message: Notification | Response) -> None:
         """A notification or a response: nothing is answered."""

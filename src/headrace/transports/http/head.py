@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, MutableMapping
-from typing import Any
+from collections.abc import Collection, Iterable, MutableMapping
+from typing import Any, Self
 
 from msgspec import Struct
 
-__all__ = ["Head"]
+__all__ = ["Head", "fields_of"]
 
 
 class Head(Struct, eq=False):
-    """`fields`: every header by its lower-case name, as bytes.
-
-    A field that is sent twice is joined with a comma (RFC 9110, 5.3), so that no comparison can pick one.
-    """
+    """`fields` are what `fields_of` reads from the scope."""
 
     scope: MutableMapping[str, Any]
     method: str
     fields: dict[bytes, bytes]
 
     @classmethod
-    def read(cls, scope: MutableMapping[str, Any]) -> Head:
-        headers = scope["headers"]
-        fields = dict(headers)
-        return cls(scope, scope["method"], fields if len(fields) == len(headers) else _joined(headers))
+    def of(cls, scope: MutableMapping[str, Any]) -> Self:
+        return cls(scope, scope["method"], fields_of(scope["headers"]))
 
     def get(self, name: bytes) -> str | None:
         """A field's value without blanks around it (httptools keeps those behind it); None when absent."""
@@ -34,6 +29,15 @@ class Head(Struct, eq=False):
     def values(self, name: bytes) -> list[str]:
         """Every value that was sent for a field."""
         return [_text(value) for sent, value in self.scope["headers"] if sent == name]
+
+
+def fields_of(headers: Collection[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    """Every header by its lower-case name, as bytes.
+
+    A field that is sent twice is joined with a comma (RFC 9110, 5.3), so that no comparison can pick one.
+    """
+    fields = {name: value for name, value in headers}  # noqa: C416 - twice as fast as dict(headers)
+    return fields if len(fields) == len(headers) else _joined(headers)
 
 
 def _text(value: bytes) -> str:

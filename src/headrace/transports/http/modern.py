@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
+
 from ...exceptions import InvalidRequest, McpError
 from ...protocol.input_required import Sealer
 from ...protocol.jsonrpc import Notification, Request, Response
@@ -11,7 +13,7 @@ from ..notices import Subscription, grant
 from ..peers import Envelope
 from ..questions import Emit
 from .admission import admit_modern
-from .answer import Refuse, event, status_of
+from .answer import Refuse, status_of
 from .entrance import too_many
 from .post import Post
 from .service import Service
@@ -29,20 +31,21 @@ class Modern:
         self._sealer = sealer
         self._open: set[tuple[Subscription, Stream, Era]] = set()
 
-    async def request(self, post: Post, request: Request, params: Params) -> None:
-        service = self._service
+    def request(self, post: Post, request: Request, params: Params) -> Awaitable[None]:
+        server = self._service.server
         try:
-            era = admit_modern(post.head, request, params, service.server.mirrored, service.server.extension_methods)
+            era = admit_modern(post, request, params, server.mirrored, server.extension_methods)
         except McpError as error:
-            await post.refuse(Refuse.of(error, LATEST, request.id))
-            return
+            return post.refuse(Refuse.of(error, LATEST, request.id))
         if request.method == "subscriptions/listen":
-            await self._listen(post, request, params, era)
-            return
+            return self._listen(post, request, params, era)
         post.cancels = era.disconnect_cancels
+        return self._call(post, request, params, era)
+
+    async def _call(self, post: Post, request: Request, params: Params, era: Era) -> None:
         peer = self._peer(params, era, post.emit)
-        answered = await service.exchange(post, era).run(post.call(request, params, peer), peer, post.task)
-        await post.finish(answered, era)
+        exchange = self._service.exchange(post, era)
+        await post.finish(await exchange.run(post.call(request, params, peer), peer, post.task), era)
 
     async def other(self, post: Post, message: Notification | Response) -> None:
         if isinstance(message, Notification):
@@ -58,17 +61,19 @@ class Modern:
         if service.draining or len(self._open) >= MAX_SUBSCRIPTIONS:
             await post.refuse(too_many("streams", request.id))
             return
-        peer = self._peer(params, era, _drop)
         try:
-            granted = await grant(service.server.serve, post.call(request, params, peer))
+            call = post.call(request, params, self._peer(params, era, _drop))
+            granted = await grant(service.server.serve, call)
         except McpError as error:
             status = status_of(era, error.code, admission=False)
             refusal = Refuse(status, error.message, code=error.code, id=request.id, data=error.data)
             await post.refuse(refusal)
             return
         service.stays_open()
-        stream = Stream(post.send, service.limits)
-        subscription = Subscription(request.id, granted, lambda message: stream.put(event(message)))
+        stream = Stream(post.send, service.clocks)
+        subscription = Subscription(request.id, granted, stream.tell)
+        # The stream stays for long: what its request brought goes.
+        del call, granted, params, request
         entry = (subscription, stream, era)
         self._open.add(entry)
         service.notices.add(subscription)
@@ -83,7 +88,7 @@ class Modern:
     def drain(self) -> None:
         """Shutdown: every subscription gets its completing response."""
         for subscription, stream, era in list(self._open):
-            stream.put(event(subscription.completed(era, self._service.stamp(era))))
+            stream.tell(subscription.completed(era, self._service.stamp(era)))
             stream.end()
 
     def _peer(self, params: Params, era: Era, emit: Emit) -> Envelope:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import Protocol
 
-__all__ = ["Lasting", "Pace"]
+__all__ = ["Clocks", "Lasting", "Limits", "Pace"]
 
 
 class Lasting(Protocol):
@@ -50,3 +50,38 @@ class Pace:
             loop.call_later(self._period, self._tick, loop)
         else:
             self._loop = None
+
+
+class Limits:
+    """Times in seconds, sizes in bytes; made once per app."""
+
+    __slots__ = ("body_seconds", "keep_alive", "max_buffer", "sse_after", "watch_after", "write_seconds")
+
+    def __init__(
+        self,
+        *,
+        body_seconds: float = 30.0,
+        watch_after: float = 0.1,
+        sse_after: float = 5.0,
+        keep_alive: float = 15.0,
+        write_seconds: float = 30.0,
+        max_buffer: int = 1024 * 1024,
+    ) -> None:
+        self.body_seconds = body_seconds
+        self.watch_after = watch_after
+        """When a call is looked after for a disconnect, if its revision cancels then."""
+        self.sse_after = sse_after
+        """When an answer that is still to come turns into a stream with keep-alive comments."""
+        self.keep_alive = keep_alive
+        self.write_seconds = write_seconds
+        self.max_buffer = max_buffer
+
+
+class Clocks:
+    """Of one app: requests that last are told after one to two times `watch_after`; streams are told so often that
+    they send keep-alive comments in time."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self.requests = Pace(limits.watch_after)
+        self.streams = Pace(limits.keep_alive / 3)

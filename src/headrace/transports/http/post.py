@@ -9,18 +9,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
-from typing import Self
 
 from ...protocol.versions import Era
 from ..exchange import Answered
-from .answer import JSON_HEADERS, Denied, Headers, Refuse, event, status_of
-from .entrance import Arrival, send_body
-from .pace import Pace
+from .answer import Denied, Headers, Refuse, status_of
+from .entrance import Arrival
+from .pace import Clocks
 from .sessions import Outlet
-from .stream import Limits, Stream
+from .stream import Stream
 
 __all__ = ["Post"]
 
+_JSON = (b"content-type", b"application/json")
+_EMPTY = (b"content-length", b"0")
 MAX_DROPPED = 16
 """How many times the body limit is read and dropped past the limit, so that the client sees the 413."""
 
@@ -28,8 +29,7 @@ MAX_DROPPED = 16
 class Post(Arrival):
     """`begin`, `read`, `finish`; and `over` in any case: what is not finished then is given up."""
 
-    limits: Limits
-    pace: Pace
+    clocks: Clocks
     json_only: bool
     cancels: bool = False
     """Whether the call ends when its client leaves."""
@@ -48,11 +48,10 @@ class Post(Arrival):
     _timer: asyncio.TimerHandle | None = None
     _watcher: asyncio.Task[None] | None = None
 
-    def begin(self) -> Self:
+    def begin(self) -> None:
         loop = asyncio.get_running_loop()
         self.task = asyncio.current_task(loop)
-        self.pace.begin(self, loop)
-        return self
+        self.clocks.requests.begin(self, loop)
 
     def over(self) -> None:
         if not self._done:
@@ -62,7 +61,7 @@ class Post(Arrival):
             self.stream.abort()  # nothing where it ended in good order
 
     def lasts(self) -> None:
-        loop, limits = asyncio.get_running_loop(), self.limits
+        loop, limits = asyncio.get_running_loop(), self.clocks.limits
         if self._reading:
             self._timer = loop.call_later(limits.body_seconds, self._expire)
         else:
@@ -92,7 +91,7 @@ class Post(Arrival):
             self._reading = False
             if self._timer is not None:  # time counts for the answer from now on
                 self._timer.cancel()
-                self.pace.begin(self, asyncio.get_running_loop())
+                self.clocks.requests.begin(self, asyncio.get_running_loop())
 
     async def resumable(self, outlet: Outlet, retry_ms: int | None, *, prime: bool) -> None:
         """Make the answer a stream from the start, since only events have ids to resume from."""
@@ -111,7 +110,7 @@ class Post(Arrival):
         if self._outlet is not None:
             await self._outlet.emit(message)
         elif not self.json_only:
-            self._open().put(event(message))
+            self._open().tell(message)
 
     def finish(self, answered: Answered | None, era: Era) -> Awaitable[None]:
         """Send the answer. A call that was cancelled has none; the client that asked for that may still be there."""
@@ -126,7 +125,11 @@ class Post(Arrival):
             self._done = True
             self._stop()
             if not self.gone:
-                await send_body(self.send, status, body, JSON_HEADERS if body else [], self.headers)
+                headers = [_JSON, (b"content-length", b"%d" % len(body))] if body else [_EMPTY]
+                if self.headers is not None:
+                    headers += self.headers
+                await self.send({"type": "http.response.start", "status": status, "headers": headers})
+                await self.send({"type": "http.response.body", "body": body})
             return
         self._stop()
         if body:
@@ -153,7 +156,7 @@ class Post(Arrival):
 
     def _stop(self) -> None:
         """Time no longer counts, and nobody looks whether the client leaves."""
-        self.pace.end(self)
+        self.clocks.requests.end(self)
         if self._timer is not None:
             self._timer.cancel()
         if self._watcher is not None:
@@ -181,7 +184,7 @@ class Post(Arrival):
 
     def _open(self) -> Stream:
         if self.stream is None:
-            self.stream = Stream(self.send, self.limits, self.headers)
+            self.stream = Stream(self.send, self.clocks, self.headers)
             self.stream.open()
             self._watch()
         return self.stream

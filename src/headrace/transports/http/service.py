@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from functools import cache
+from typing import Any
 
-from ...call import Principal, Served
+from ...call import Served
 from ...protocol.versions import Era
 from ..exchange import Exchange
 from ..notices import Notices
 from .admission import Rules
-from .head import Head
-from .pace import Pace
+from .entrance import Arrival
+from .head import fields_of
+from .pace import Clocks, Limits
 from .post import Post
-from .stream import Limits, Receive, Send
+from .stream import Receive, Send
 
 __all__ = ["Service"]
 
@@ -26,17 +28,19 @@ class Service:
     ) -> None:
         self.server = server
         self.rules = rules
-        self.limits = limits
+        self.clocks = Clocks(limits)
         self.notices = notices
         self.stays_open = stays_open
-        self.pace = Pace(limits.watch_after)
         self.running: set[Exchange] = set()
         self.draining = False
         self.stamp = cache(server.stamp)
 
-    def post(self, head: Head, receive: Receive, send: Send, principal: Principal | None) -> Post:
-        """A POST that was let in, and that is under way from now on."""
-        return Post(head, receive, send, principal, self.limits, self.pace, self.rules.json_response).begin()
+    def arrival(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> Arrival:
+        """A request that has arrived; a `Post` where it is one."""
+        method, fields = scope["method"], fields_of(scope["headers"])
+        if method == "POST":
+            return Post(scope, method, fields, receive, send, None, self.clocks, self.rules.json_response)
+        return Arrival(scope, method, fields, receive, send, None)
 
     def exchange(self, post: Post, era: Era) -> Exchange:
         return Exchange(self.server.serve, self.stamp(era), self.running, post)

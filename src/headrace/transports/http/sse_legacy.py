@@ -21,13 +21,13 @@ from ..connection import Connection
 from ..notices import Notices
 from ..questions import Questions
 from .admission import Rules, check_json
-from .answer import Denied, Refuse, error_body, event
+from .answer import Denied, Refuse, error_body
 from .drain import SignalChain
 from .entrance import Authenticate, send_denied, too_many
-from .head import Head
-from .pace import Pace
+from .head import Head, fields_of
+from .pace import Clocks, Limits
 from .post import Post
-from .stream import Limits, Receive, Send, Stream
+from .stream import Receive, Send, Stream
 
 __all__ = ["SseEndpoint", "check_message_path"]
 
@@ -60,7 +60,7 @@ class _Session:
     async def emit(self, message: bytes) -> None:
         if not self.stream.takes(len(message)):
             await self.stream.flushed()
-        self.stream.put(event(message))
+        self.stream.tell(message)
 
     def start(self, work: Coroutine[Any, Any, bytes | None], done: Callable[[], None]) -> None:
         task = asyncio.get_running_loop().create_task(self._answer(work, done))
@@ -91,8 +91,7 @@ class SseEndpoint:
         self._server = server
         self._message_path = message_path
         self._rules = rules
-        self._limits = limits
-        self._pace = Pace(limits.watch_after)
+        self._clocks = Clocks(limits)
         self._max_sessions = max_sessions
         self._authenticate = authenticate
         self._questions = Questions(bus)
@@ -104,14 +103,14 @@ class SseEndpoint:
 
     async def handle_sse(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         try:
-            principal = await self._enter(Head.read(scope), "GET")
+            principal = await self._enter(Head.of(scope), "GET")
             if self._draining or len(self._sessions) >= self._max_sessions:
                 raise Denied(too_many("streams"))
         except Denied as denied:
             await send_denied(send, denied)
             return
         self.signals.install()
-        stream = Stream(send, self._limits)
+        stream = Stream(send, self._clocks)
         root_path: str = scope.get("root_path", "")
         session = _Session(self._server, self._questions, self._notices, stream, principal)
         endpoint = f"{quote(root_path + self._message_path)}?session_id={session.id}"
@@ -125,10 +124,11 @@ class SseEndpoint:
             session.connection.close()
 
     async def handle_message(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
-        head = Head.read(scope)
+        post = Post(
+            scope, scope["method"], fields_of(scope["headers"]), receive, send, None, self._clocks, json_only=True
+        )
         try:
-            principal = await self._enter(head, "POST")
-            post = Post(head, receive, send, principal, self._limits, self._pace, json_only=True)
+            principal = await self._enter(post, "POST")
             post.begin()
             try:
                 body = await post.read(self._rules.max_body_bytes)

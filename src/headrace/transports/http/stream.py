@@ -1,9 +1,9 @@
 """One SSE response: frames go into a bounded buffer, and out in one task of their own as fast as the reader takes them.
 
-The task lives only while there is something to send, so an idle stream costs its buffer and one timer. Whoever puts
-a frame never waits for the network; who wants to can wait with `flushed`. A reader that stalls past `write_seconds`,
-or lets the buffer grow past `max_buffer` bytes, loses the stream; not the call: where an event store keeps the
-messages it can resume.
+The task lives only while there is something to send, and time is told by the app's clock, so an idle stream costs its
+buffer. Whoever puts a frame never waits for the network; who wants to can wait with `flushed`. A reader that stalls
+past `write_seconds`, or lets the buffer grow past `max_buffer` bytes, loses the stream; not the call: where an event
+store keeps the messages it can resume.
 """
 
 from __future__ import annotations
@@ -12,68 +12,44 @@ import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from .answer import KEEP_ALIVE, SSE_HEADERS, Headers
+from .answer import KEEP_ALIVE, SSE_HEADERS, Headers, event
+from .pace import Clocks
 
-__all__ = ["Limits", "Receive", "Send", "Stream"]
+__all__ = ["Receive", "Send", "Stream"]
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-
-
-class Limits:
-    """Times in seconds, sizes in bytes; made once per app."""
-
-    __slots__ = ("body_seconds", "keep_alive", "max_buffer", "sse_after", "watch_after", "write_seconds")
-
-    def __init__(
-        self,
-        *,
-        body_seconds: float = 30.0,
-        watch_after: float = 0.1,
-        sse_after: float = 5.0,
-        keep_alive: float = 15.0,
-        write_seconds: float = 30.0,
-        max_buffer: int = 1024 * 1024,
-    ) -> None:
-        self.body_seconds = body_seconds
-        self.watch_after = watch_after
-        """When a call is looked after for a disconnect, if its revision cancels then."""
-        self.sse_after = sse_after
-        """When an answer that is still to come turns into a stream with keep-alive comments."""
-        self.keep_alive = keep_alive
-        self.write_seconds = write_seconds
-        self.max_buffer = max_buffer
 
 
 class Stream:
     """`open` once; then `put` frames; then `end`. `closed` turns true when nothing more can be sent."""
 
     __slots__ = (
+        "_clocks",
         "_end_when_sent",
         "_frames",
         "_headers",
         "_holder",
-        "_limits",
         "_loop",
         "_release",
         "_send",
         "_size",
         "_started",
         "_task",
-        "_timer",
+        "_writing_since",
         "closed",
     )
 
-    def __init__(self, send: Send, limits: Limits, headers: Headers | None = None) -> None:
+    def __init__(self, send: Send, clocks: Clocks, headers: Headers | None = None) -> None:
         self._send = send
-        self._limits = limits
-        self._headers = SSE_HEADERS + (headers or [])
+        self._clocks = clocks
+        self._headers = SSE_HEADERS + headers if headers else SSE_HEADERS
         self._frames: list[bytes] = []
         self._size = 0
         self._started = False
         self._end_when_sent = False
         self._task: asyncio.Task[None] | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._writing_since: float | None = None
         self._holder: asyncio.Task[Any] | None = None
         self._release = False
         self._loop = asyncio.get_running_loop()
@@ -81,8 +57,12 @@ class Stream:
 
     def open(self) -> None:
         """Send the head now, so that the client sees the stream before its first event."""
-        self._timer = self._loop.call_later(self._limits.keep_alive, self._keep_alive)
+        self._clocks.streams.begin(self, self._loop)
         self._wake()
+
+    def tell(self, message: bytes) -> None:
+        """Queue a message as an event without an id."""
+        self.put(event(message))
 
     def put(self, frame: bytes) -> None:
         """Queue a frame. Nothing once closed or ending; closes the stream of a reader that is too slow."""
@@ -90,7 +70,7 @@ class Stream:
             return
         self._frames.append(frame)
         self._size += len(frame)
-        if self._size > self._limits.max_buffer and len(self._frames) > 1:
+        if self._size > self._clocks.limits.max_buffer and len(self._frames) > 1:
             self.abort()
         else:
             self._wake()
@@ -111,7 +91,7 @@ class Stream:
 
     def takes(self, size: int) -> bool:
         """Whether a frame of that size fits into half of the buffer: who can wait waits for `flushed` otherwise."""
-        return self._size + size <= self._limits.max_buffer // 2 or not self._frames
+        return self._size + size <= self._clocks.limits.max_buffer // 2 or not self._frames
 
     async def flushed(self) -> None:
         """Wait until all frames are out (or the stream is closed). Cancelling the wait does not stop the sending."""
@@ -143,9 +123,14 @@ class Stream:
         if self._task is None and not self.closed:
             self._task = self._loop.create_task(self._drain())
 
-    def _keep_alive(self) -> None:
-        self._timer = self._loop.call_later(self._limits.keep_alive, self._keep_alive)
-        if not self._frames:
+    def lasts(self) -> None:
+        """A while has passed on the app's clock."""
+        stalled = 0.0 if self._writing_since is None else self._loop.time() - self._writing_since
+        if stalled >= self._clocks.limits.write_seconds:
+            self.abort()
+            return
+        self._clocks.streams.begin(self, self._loop)
+        if not self._frames and self._task is None:
             self.put(KEEP_ALIVE)
 
     async def _drain(self) -> None:
@@ -173,15 +158,15 @@ class Stream:
                 self._wake()
 
     async def _write(self, message: MutableMapping[str, Any]) -> None:
-        async with asyncio.timeout(self._limits.write_seconds):
-            await self._send(message)
+        self._writing_since = self._loop.time()
+        await self._send(message)
+        self._writing_since = None
 
     def _finish(self) -> None:
         if self.closed:
             return
         self.closed = True
-        if self._timer is not None:
-            self._timer.cancel()
+        self._clocks.streams.end(self)
         if self._holder is not None and self._holder is not asyncio.current_task():
             self._release = True
             self._holder.cancel()
