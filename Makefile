@@ -20,7 +20,7 @@ help:
 	@echo 'make format       mend format and lint where a tool can'
 	@echo 'make conformance  only the conformance suite, as a table'
 	@echo 'make compare      FastMCP'"'"'s documentation, run there and here (ARGS=path of a clone)'
-	@echo 'make bench        every case against every contender (ARGS=--quick: two minutes)'
+	@echo 'make bench        every case against every contender (ARGS=--quick: some minutes)'
 	@echo 'make clean        remove what the other targets made'
 
 run: $(VENV)/.run
