@@ -19,23 +19,46 @@ class Item:
 
 async def _one_round(pace: Pace) -> None:
     lasting, ended, late = Item(), Item(), Item()
-    for item in (lasting, ended):
-        pace.begin(item, asyncio.get_running_loop())
-    pace.end(ended)
+    pace.begin(lasting, asyncio.get_running_loop())
+    pace.begin(ended, asyncio.get_running_loop()).discard(ended)
     async with asyncio.timeout(10):
         await lasting.told.wait()
         pace.begin(late, asyncio.get_running_loop())  # the clock has stopped, or is about to: it goes on
         await late.told.wait()
-    pace.end(lasting)
     assert (lasting.times, ended.times, late.times) == (1, 0, 1)
 
 
 async def test_what_lasts_is_told_once() -> None:
-    await _one_round(Pace(0.01))
+    await _one_round(Pace(0.01, 2))
+
+
+async def test_what_begins_at_different_times_is_told_at_different_times() -> None:
+    pace, order = Pace(0.01, 5), list[str]()
+
+    class Named(Item):
+        def __init__(self, name: str) -> None:
+            super().__init__()
+            self.name = name
+
+        def lasts(self) -> None:
+            order.append(f"{self.name} told")
+            super().lasts()
+
+    first, second, between = Named("first"), Named("second"), Item()
+    loop = asyncio.get_running_loop()
+    async with asyncio.timeout(10):
+        pace.begin(first, loop)
+        ticks = Pace(0.01, 2)
+        ticks.begin(between, loop)
+        await between.told.wait()  # one or two ticks later
+        pace.begin(second, loop)
+        order.append("second begun")
+        await second.told.wait()
+    assert order == ["second begun", "first told", "second told"]
 
 
 async def test_what_begins_while_others_are_told() -> None:
-    pace, second = Pace(0.01), Item()
+    pace, second = Pace(0.01, 2), Item()
 
     class Starts(Item):
         def lasts(self) -> None:
@@ -48,7 +71,7 @@ async def test_what_begins_while_others_are_told() -> None:
 
 
 def test_one_loop_after_another() -> None:
-    pace = Pace(0.01)
+    pace = Pace(0.01, 2)
     left = Item
 
     async def leave() -> None:

@@ -94,8 +94,6 @@ class Output:
 
     def write(self, value: Any) -> bytes:
         """The JSON of a value. Raises ValidationError for one that the schema does not allow."""
-        if value.__class__ is self._exact:
-            return encode(value)
         if self._validate is None or self._serialize is None:
             return json_bytes(value)
         try:
@@ -107,12 +105,9 @@ class Output:
 
     def result(self, value: Any) -> CallToolResult:
         """A value as structured content, and as text for clients that know no other. Raises ValidationError."""
-        json = self.write(value)
-        structured = self.structured(json)
-        if value is None:
-            return CallToolResult(content=[], structured_content=structured)
-        text = value if isinstance(value, str) else json.decode()
-        return CallToolResult(content=[_new(TextContent, text=text)], structured_content=structured)
+        json = encode(value) if value.__class__ is self._exact else self.write(value)
+        content = [] if value is None else [_new(TextContent, text=value if isinstance(value, str) else json.decode())]
+        return CallToolResult(content=content, structured_content=self.structured(json))
 
     def structured(self, json: bytes) -> Raw:
         """Structured content from the JSON of a value. Raises ValidationError as `check` does."""

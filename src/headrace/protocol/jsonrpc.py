@@ -103,7 +103,7 @@ def decode(body: bytes) -> Message:
     params = request.params
     # Without blanks and escapes; what is longer has room for a member that came before and was overwritten.
     shortest = _REQUEST + len(request.method) + len(params) + len(str(request.id))
-    if len(body) - shortest >= _REPEATED or not _is_object(params):
+    if len(body) - shortest >= _REPEATED or memoryview(params)[0] != _BRACE:
         return _classify(body)
     return request
 

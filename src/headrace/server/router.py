@@ -117,7 +117,7 @@ class Router:
         # The last is wrapped around the others, and is the first that was added.
         self._interceptors = [each for each in reversed(self._server.extensions) if each.intercepts]
 
-    async def __call__(self, call: Call) -> Answer:
+    async def serve(self, call: Call) -> Answer:
         method = self._methods[call.peer.era].get(call.method) or self._extension(call)
         lifespan = self._server.shared_lifespan
         if not (lifespan.idle or lifespan.running):

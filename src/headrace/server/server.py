@@ -165,7 +165,7 @@ class FastMCP(Servable):
 
     def serve(self, call: Call) -> CoroutineType[Any, Any, Answer]:
         """Answer a call, or raise what `protocol.errors` turns into an error."""
-        return self._router(call)
+        return self._router.serve(call)
 
     def capabilities(self) -> ServerCapabilities:
         """What clients that ask are told."""

@@ -208,10 +208,9 @@ class Connection:
 
     async def _run(self, exchange: Exchange, call: Call, peer: Envelope | Session, id: int | str) -> bytes | None:
         try:
-            answered = await exchange.run(call, peer, asyncio.current_task())
+            return await exchange.run(call, peer, asyncio.current_task())
         finally:
             del self._calls[id]
-        return None if answered is None else answered.body
 
     async def _listen(self, listening: _Listening, call: Call, id: int | str, emit: Emit) -> bytes | None:
         """The handler says which notices it grants; then they come until the client, the connection or the task

@@ -13,19 +13,12 @@ from ..exceptions import FastMCPError, McpError
 from ..protocol.errors import INTERNAL_ERROR, to_error
 from ..protocol.jsonrpc import encode_error
 from ..protocol.results import encode_response
-from ..protocol.types import CallToolResult, Result
+from ..protocol.types import CallToolResult, InputRequiredResult, Result
 from .peers import Envelope, Session
 
-__all__ = ["Answered", "Exchange"]
+__all__ = ["Exchange"]
 
 logger = logging.getLogger(__name__)
-
-
-class Answered(Struct, eq=False):
-    """A response, and the error it carries, if it does: a binding may say that in a status, too."""
-
-    body: bytes
-    error: McpError | None = None
 
 
 class Waiting(Protocol):
@@ -44,6 +37,8 @@ class Exchange(Struct, eq=False):
     stamp: bytes
     running: set[Exchange]
     waiting: Waiting | None = None
+    error: McpError | None = None
+    """The one that the response carries, if it does: a binding may say that in a status, too."""
     _task: asyncio.Task[Any] | None = None
     _cancelled: bool = False
     _stopped: bool = False
@@ -59,14 +54,26 @@ class Exchange(Struct, eq=False):
         self._stopped = True
         self.cancel()
 
-    async def run(self, call: Call, peer: Envelope | Session, task: asyncio.Task[Any] | None) -> Answered | None:
-        """The answer; None where nobody waits for one. `task` is the one it runs in."""
+    async def run(self, call: Call, peer: Envelope | Session, task: asyncio.Task[Any] | None) -> bytes | None:
+        """The response; None where nobody waits for one. `task` is the one it runs in."""
         self._task = task
         self.running.add(self)
         id = call.id if call.id is not None else ""
         try:
-            answer = await peer.run(self.handler, call, task)
-            # The common one first: to ask a struct for a class that it has not is slow.
+            try:
+                peer.begin(call, task)
+                answer = await self.handler(call)
+                # The common one first: to ask a struct for a class that it has not is slow.
+                if not isinstance(answer, CallToolResult) and isinstance(answer, InputRequiredResult):
+                    answer = await peer.asked(answer, self.handler, call)
+            except (Exception, asyncio.CancelledError):
+                if peer.replay is None or not peer.replay.stopped:
+                    raise
+                answer = None
+            finally:
+                peer.end()
+            if peer.replay is not None and peer.replay.stopped:
+                answer = peer.replay.questions()
             if isinstance(answer, CallToolResult):
                 result = answer
             elif isinstance(answer, Encoded):
@@ -75,7 +82,7 @@ class Exchange(Struct, eq=False):
                 result = answer
             else:
                 raise TypeError(f"{call.method} is answered with a stream, not with {type(answer).__name__}")
-            return Answered(encode_response(id, result, peer.era, self.stamp))
+            return encode_response(id, result, peer.era, self.stamp)
         except asyncio.CancelledError:
             gone = self.waiting is not None and self.waiting.gone
             if self._task is None:
@@ -84,26 +91,27 @@ class Exchange(Struct, eq=False):
                 if self._task.cancelling():
                     raise  # whoever runs this task ends it
                 logger.exception("%s was cancelled from inside", call.method)
-                return _failed(id, McpError("The call was cancelled", code=INTERNAL_ERROR))
+                return self._failed(id, McpError("The call was cancelled", code=INTERNAL_ERROR))
             self._task.uncancel()
             if not self._stopped:
                 return None
-            return _failed(id, McpError("The server is shutting down", code=INTERNAL_ERROR))
+            return self._failed(id, McpError("The server is shutting down", code=INTERNAL_ERROR))
         except (KeyboardInterrupt, GeneratorExit):
             raise
         except BaseException as exception:  # a function that exits, or a panic of Rust code, ends its call and no more
             error = to_error(exception, peer.era)
             if not isinstance(exception, FastMCPError):
                 logger.exception("%s failed", call.method)
-            return _failed(id, error)
+            return self._failed(id, error)
         finally:
             self._task = None
             self.running.discard(self)
 
-
-def _failed(id: int | str, error: McpError) -> Answered:
-    try:
-        return Answered(encode_error(id, error.code, error.message, error.data), error)
-    except (TypeError, ValueError):
-        logger.exception("An error can't be told: its message or data is no JSON")
-        return Answered(encode_error(id, INTERNAL_ERROR, "Internal error"), McpError("Internal error"))
+    def _failed(self, id: int | str, error: McpError) -> bytes:
+        try:
+            self.error = error
+            return encode_error(id, error.code, error.message, error.data)
+        except (TypeError, ValueError):
+            logger.exception("An error can't be told: its message or data is no JSON")
+            self.error = McpError("Internal error")
+            return encode_error(id, INTERNAL_ERROR, "Internal error")

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import msgspec
 from msgspec import Raw, Struct
@@ -22,7 +22,7 @@ from ..protocol.downgrade import fit_notification, fit_question
 from ..protocol.input_required import MAX_ROUNDS, Sealer, check_declared
 from ..protocol.jsonrpc import encode, encode_notification
 from ..protocol.session import SessionRecord
-from ..protocol.types import CallToolResult, ClientCapabilities, Implementation, InputRequiredResult, RequestMeta
+from ..protocol.types import ClientCapabilities, Implementation, InputRequiredResult, RequestMeta
 from ..protocol.versions import Era
 from ..state.sessions import SessionStore
 from .questions import Emit, Questions
@@ -47,7 +47,7 @@ class Envelope(Struct, eq=False):
     transport: str
     _call: Call | None = None
     _task: asyncio.Task[Any] | None = None
-    _replay: Replay | None = None
+    replay: Replay | None = None
     """Made when something of the call is asked or remembered; most calls do neither."""
 
     @property
@@ -66,33 +66,21 @@ class Envelope(Struct, eq=False):
     def log_level(self) -> str | None:
         return self.meta.log_level
 
-    async def run(self, handler: Handler, call: Call, task: asyncio.Task[Any] | None) -> Answer:
-        """The handler's answer, or the questions it needs answered first. `task` is the one it runs in."""
+    def begin(self, call: Call, task: asyncio.Task[Any] | None) -> None:
+        """A call of this client begins, in that task. Raises InvalidParams for state that is not of this call."""
         self._call, self._task = call, task
-        try:
-            if call.params.request_state is not None or call.params.input_responses:
-                self._open()  # refuses foreign state before anything runs
-            answer = await handler(call)
-            if not isinstance(answer, CallToolResult) and isinstance(answer, InputRequiredResult) and not self._asks:
-                check_declared(answer, self.capabilities)
-                return answer if answer.request_state is None else self._open().sealed(answer, answer.request_state)
-        except (Exception, asyncio.CancelledError):
-            if not self._asks:
-                raise
-        else:
-            if self._replay is None or not self._replay.stopped:
-                return answer
-        finally:
-            self._call = self._task = None  # a call knows its peer: in a ring they would wait for the collector
-            if self._replay is not None:
-                self._replay.close()
-        assert self._replay is not None
-        return self._replay.questions()
+        if call.params.request_state is not None or call.params.input_responses:
+            self._open()  # refuses foreign state before anything runs
 
-    @property
-    def _asks(self) -> bool:
-        """Whether the call was stopped for a question: the answer is what it asks."""
-        return self._replay is not None and self._replay.stopped
+    def end(self) -> None:
+        self._call = self._task = None  # a call knows its peer: in a ring they would wait for the collector
+        if self.replay is not None:
+            self.replay.close()
+
+    async def asked(self, result: InputRequiredResult, handler: Handler, call: Call) -> Answer:
+        """Questions that the function returned itself are the answer."""
+        check_declared(result, self.capabilities)
+        return result if result.request_state is None else self._open().sealed(result, result.request_state)
 
     async def note(self, method: str, params: Any) -> None:
         await self.emit(encode_notification(method, params))
@@ -133,11 +121,11 @@ class Envelope(Struct, eq=False):
 
     def _open(self) -> Replay:
         """Raises CancelledError where the call is over: who asks then is a task that the function left behind."""
-        if self._replay is None:
+        if self.replay is None:
             if self._call is None:
                 raise asyncio.CancelledError("The call is over")
-            self._replay = Replay(self._call, self._task, self.sealer)
-        return self._replay
+            self.replay = Replay(self._call, self._task, self.sealer)
+        return self.replay
 
 
 class Session(Struct, eq=False):
@@ -145,6 +133,9 @@ class Session(Struct, eq=False):
 
     `questions` None: it can't be asked, for the reason `no_questions`.
     """
+
+    replay: ClassVar[None] = None
+    """Nothing is run again: an answer comes while the call waits."""
 
     era: Era
     record: SessionRecord
@@ -178,33 +169,31 @@ class Session(Struct, eq=False):
     def log_level(self) -> str | None:
         return self.record.log_level
 
-    async def run(self, handler: Handler, call: Call, task: asyncio.Task[Any] | None) -> Answer:
-        """The handler's answer; what it returns as input-required is asked here, and the handler run again."""
-        try:
-            answer = await handler(call)
-            if not isinstance(answer, CallToolResult) and isinstance(answer, InputRequiredResult):
-                answer = await self._ask_and_run(handler, call, answer)
-            return answer
-        finally:
-            self._over = True
-            for question in self._asked:  # of tasks that the handler left behind
-                question.cancel()
+    def begin(self, call: Call, task: asyncio.Task[Any] | None) -> None:
+        """A call of this client begins."""
 
-    async def _ask_and_run(self, handler: Handler, call: Call, result: Answer) -> Answer:
+    def end(self) -> None:
+        self._over = True
+        for question in self._asked:  # of tasks that the handler left behind
+            question.cancel()
+
+    async def asked(self, result: InputRequiredResult, handler: Handler, call: Call) -> Answer:
+        """What the function returned as input-required is asked here, and the handler run again."""
+        answer: Answer = result
         rounds = 0
-        while isinstance(result, InputRequiredResult):
+        while isinstance(answer, InputRequiredResult):
             rounds += 1
             if rounds > MAX_ROUNDS:
                 raise McpError(f"The call asked for input {MAX_ROUNDS} times without coming to an end")
-            asked = result.input_requests or {}
-            check_declared(result, self.capabilities)
+            asked = answer.input_requests or {}
+            check_declared(answer, self.capabilities)
             answers = await asyncio.gather(
                 *(self.ask(request.method, request.params, check=Raw.copy) for request in asked.values())
             )
             self._responses = dict(zip(asked, answers, strict=True))
-            self.request_state = result.request_state
-            result = await handler(call)
-        return result
+            self.request_state = answer.request_state
+            answer = await handler(call)
+        return answer
 
     async def note(self, method: str, params: Any) -> None:
         await self.emit(encode_notification(method, fit_notification(params, self.era)))

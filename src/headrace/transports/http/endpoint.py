@@ -71,7 +71,15 @@ class Endpoint:
                 arrival.principal = await self._authenticate(scope)
             admit_head(arrival, self._rules)
             if isinstance(arrival, Post):
-                await self._post(arrival)
+                arrival.begin()
+                try:
+                    body = await arrival.read(self._rules.max_body_bytes)
+                    if body is not None:
+                        answer = self._message(arrival, body)
+                        del body  # a stream that stays open does not keep it
+                        await answer
+                finally:
+                    arrival.over()
             elif arrival.method == "GET":
                 await self._handshake.get(arrival)
             else:
@@ -99,17 +107,6 @@ class Endpoint:
     def _stop_calls(self) -> None:
         for exchange in list(self._service.running):
             exchange.stop()
-
-    async def _post(self, post: Post) -> None:
-        post.begin()
-        try:
-            body = await post.read(self._rules.max_body_bytes)
-            if body is not None:
-                answer = self._message(post, body)
-                del body  # a stream that stays open does not keep it
-                await answer
-        finally:
-            post.over()
 
     def _message(self, post: Post, body: bytes) -> Awaitable[None]:
         try:

@@ -35,13 +35,9 @@ class Guard:
 
     def check(self, head: Head) -> None:
         """Raises Denied: 421 for a Host, 403 for an Origin, and where both are wrong."""
-        server = head.scope.get("server")
-        refusal = self._known(
-            head.fields.get(b"host"),
-            head.fields.get(b"origin"),
-            head.scope.get("scheme", "http"),
-            None if server is None else server[0],
-        )
+        fields, scope = head.fields, head.scope
+        server = scope.get("server") or (None,)
+        refusal = self._known(fields.get(b"host"), fields.get(b"origin"), scope.get("scheme", "http"), server[0])
         if refusal is not None:
             raise Denied(refusal)
 

@@ -143,13 +143,14 @@ class Handshake:
         spoken = initialize(record, request.params)
         peer = Session(spoken, record, post.emit, "streamable-http", no_questions=NO_QUESTIONS_STATELESS)
         call = post.call(request, params or Params(), peer)
-        answered = await service.exchange(post, spoken).run(call, peer, post.task)
-        if self._sessions is not None and answered is not None and answered.error is None:
+        exchange = service.exchange(post, spoken)
+        body = await exchange.run(call, peer, post.task)
+        if self._sessions is not None and body is not None and exchange.error is None:
             if not await self._sessions.create(record, post.principal):
                 await post.refuse(too_many("sessions", request.id))
                 return
             post.headers = [(b"mcp-session-id", record.id.encode())]
-        await post.finish(answered, spoken)
+        await post.answer(body)
 
     async def _take(self, record: SessionRecord, message: Notification | Response) -> None:
         """A notification or a response: nothing is answered."""
@@ -177,8 +178,8 @@ class Handshake:
         try:
             if outlet is not None:
                 await post.resumable(outlet, self._retry_ms, prime=spoken.priming)
-            answered = await exchange.run(post.call(request, params, peer), peer, post.task)
-            await post.finish(answered, spoken)
+            body = await exchange.run(post.call(request, params, peer), peer, post.task)
+            await post.answer(body)
         finally:
             if sessions is not None:
                 sessions.end_call(record.id, request.id)
@@ -216,8 +217,7 @@ class Handshake:
                 check_method(item.method, spoken, service.server.extension_methods)
                 peer = self._peer(record, spoken, post, batch=True)
                 call = post.call(item, decode_params(item.params), peer)
-                answered = await exchange.run(call, peer, asyncio.current_task())
-                return answered.body if answered is not None else b""
+                return await exchange.run(call, peer, asyncio.current_task()) or b""
             except McpError as error:
                 return error_body(item.id, error)
             finally:

@@ -36,7 +36,7 @@ def fields_of(headers: Collection[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
 
     A field that is sent twice is joined with a comma (RFC 9110, 5.3), so that no comparison can pick one.
     """
-    fields = {name: value for name, value in headers}  # noqa: C416 - twice as fast as dict(headers)
+    fields = dict(headers)
     return fields if len(fields) == len(headers) else _joined(headers)
 
 

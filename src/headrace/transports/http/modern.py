@@ -45,7 +45,9 @@ class Modern:
     async def _call(self, post: Post, request: Request, params: Params, era: Era) -> None:
         peer = self._peer(params, era, post.emit)
         exchange = self._service.exchange(post, era)
-        await post.finish(await exchange.run(post.call(request, params, peer), peer, post.task), era)
+        body = await exchange.run(post.call(request, params, peer), peer, post.task)
+        error = exchange.error
+        await post.answer(body, 200 if error is None else status_of(era, error.code, admission=False))
 
     async def other(self, post: Post, message: Notification | Response) -> None:
         if isinstance(message, Notification):

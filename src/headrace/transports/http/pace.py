@@ -7,47 +7,53 @@ there when the clock has ticked twice is told, and sets up the timers that it ne
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from typing import Protocol
 
 __all__ = ["Clocks", "Lasting", "Limits", "Pace"]
 
 
+_STREAM_SLOTS = 50
+
+
 class Lasting(Protocol):
     def lasts(self) -> None:
-        """It has been under way for one to two periods. Never raises."""
+        """It is still under way. Never raises."""
         ...
 
 
 class Pace:
-    """`period` in seconds. The clock stands still while nothing is under way."""
+    """A wheel of `slots` that turns by one each `tick` seconds, and stands still while it is empty.
 
-    def __init__(self, period: float) -> None:
-        self._period = period
-        self._young: set[Lasting] = set()
-        self._old: set[Lasting] = set()
+    What begins is told, once, when its slot comes round: after `slots` - 1 to `slots` ticks. What began at different
+    times is told at different times, so that ten thousand streams do not all speak at once.
+    """
+
+    def __init__(self, tick: float, slots: int) -> None:
+        self._seconds = tick
+        self._slots: deque[set[Lasting]] = deque(set[Lasting]() for _ in range(slots))
         self._loop: asyncio.AbstractEventLoop | None = None
         """Where the clock ticks; an app may be served by one loop after another."""
 
-    def begin(self, item: Lasting, loop: asyncio.AbstractEventLoop) -> None:
-        """`loop` is the one that runs."""
-        self._young.add(item)
+    def begin(self, item: Lasting, loop: asyncio.AbstractEventLoop) -> set[Lasting]:
+        """`loop` is the one that runs. Whoever ends before takes the item out of the set that this returns."""
+        slot = self._slots[0]
+        slot.add(item)
         if loop is not self._loop:
             self._loop = loop
-            loop.call_later(self._period, self._tick, loop)
-
-    def end(self, item: Lasting) -> None:
-        """Nothing where it has lasted, or ended before."""
-        self._young.discard(item)
-        self._old.discard(item)
+            loop.call_later(self._seconds, self._tick, loop)
+        return slot
 
     def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
         if loop is not self._loop:
             return
-        lasting, self._old, self._young = self._old, self._young, set()
-        for item in lasting:
-            item.lasts()
-        if self._old or self._young:
-            loop.call_later(self._period, self._tick, loop)
+        lasting = self._slots.pop()
+        self._slots.appendleft(set())
+        for item in list(lasting):
+            if item in lasting:
+                item.lasts()
+        if any(self._slots):
+            loop.call_later(self._seconds, self._tick, loop)
         else:
             self._loop = None
 
@@ -79,9 +85,9 @@ class Limits:
 
 class Clocks:
     """Of one app: requests that last are told after one to two times `watch_after`; streams are told so often that
-    they send keep-alive comments in time."""
+    their keep-alive comments come in time."""
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
-        self.requests = Pace(limits.watch_after)
-        self.streams = Pace(limits.keep_alive / 3)
+        self.requests = Pace(limits.watch_after, 2)
+        self.streams = Pace(limits.keep_alive * 2 / 3 / _STREAM_SLOTS, _STREAM_SLOTS)

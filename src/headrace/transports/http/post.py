@@ -8,20 +8,18 @@ answer and the watch for a disconnect, where the revision says that this cancels
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import MutableMapping
+from typing import Any
 
-from ...protocol.versions import Era
-from ..exchange import Answered
-from .answer import Denied, Headers, Refuse, status_of
+from .answer import Denied, Headers, Refuse
 from .entrance import Arrival
-from .pace import Clocks
+from .pace import Clocks, Lasting
 from .sessions import Outlet
 from .stream import Stream
 
 __all__ = ["Post"]
 
 _JSON = (b"content-type", b"application/json")
-_EMPTY = (b"content-length", b"0")
 MAX_DROPPED = 16
 """How many times the body limit is read and dropped past the limit, so that the client sees the 413."""
 
@@ -45,13 +43,15 @@ class Post(Arrival):
     _done: bool = False
     _watched: bool = False
     _outlet: Outlet | None = None
+    _slot: set[Lasting] | None = None
+    """Where it stands in the app's clock."""
     _timer: asyncio.TimerHandle | None = None
     _watcher: asyncio.Task[None] | None = None
 
     def begin(self) -> None:
         loop = asyncio.get_running_loop()
         self.task = asyncio.current_task(loop)
-        self.clocks.requests.begin(self, loop)
+        self._slot = self.clocks.requests.begin(self, loop)
 
     def over(self) -> None:
         if not self._done:
@@ -75,11 +75,9 @@ class Post(Arrival):
         """
         try:
             message = await self.receive()
-            if message["type"] == "http.disconnect":
-                return None
-            body: bytes = message.get("body", b"")
-            if message.get("more_body", False) or len(body) > limit:
-                return await self._rest(body, message.get("more_body", False), limit)
+            body: bytes | None = message.get("body")
+            if body is None or message.get("more_body") or len(body) > limit:
+                return await self._rest(message, limit)
             return body
         except asyncio.CancelledError:
             # Whoever else cancels the task is obeyed.
@@ -91,7 +89,7 @@ class Post(Arrival):
             self._reading = False
             if self._timer is not None:  # time counts for the answer from now on
                 self._timer.cancel()
-                self.clocks.requests.begin(self, asyncio.get_running_loop())
+                self._slot = self.clocks.requests.begin(self, asyncio.get_running_loop())
 
     async def resumable(self, outlet: Outlet, retry_ms: int | None, *, prime: bool) -> None:
         """Make the answer a stream from the start, since only events have ids to resume from."""
@@ -112,27 +110,23 @@ class Post(Arrival):
         elif not self.json_only:
             self._open().tell(message)
 
-    def finish(self, answered: Answered | None, era: Era) -> Awaitable[None]:
-        """Send the answer. A call that was cancelled has none; the client that asked for that may still be there."""
-        if answered is None:
-            return self.answer(202, b"")
-        error = answered.error
-        return self.answer(200 if error is None else status_of(era, error.code, admission=False), answered.body)
-
-    async def answer(self, status: int, body: bytes) -> None:
-        """Send the answer; an empty body is none."""
+    async def answer(self, body: bytes | None, status: int = 200) -> None:
+        """Send the answer. A call that was cancelled has none, and its client may still be there."""
         if self.stream is None and self._outlet is None:
             self._done = True
             self._stop()
             if not self.gone:
-                headers = [_JSON, (b"content-length", b"%d" % len(body))] if body else [_EMPTY]
+                if body is None:
+                    await self.accept()
+                    return
+                headers = [_JSON, (b"content-length", b"%d" % len(body))]
                 if self.headers is not None:
                     headers += self.headers
                 await self.send({"type": "http.response.start", "status": status, "headers": headers})
                 await self.send({"type": "http.response.body", "body": body})
             return
         self._stop()
-        if body:
+        if body is not None:
             await self.emit(body)
         self._done = True
         await self.close()
@@ -140,13 +134,13 @@ class Post(Arrival):
     async def answer_batch(self, bodies: list[bytes]) -> None:
         """Send the answers to a batch: one JSON array, or an event each where the stream is open."""
         if not bodies:
-            await self.answer(202, b"")
+            await self.answer(None)
         elif self.stream is None and self._outlet is None:
-            await self.answer(200, b"[%b]" % b",".join(bodies))
+            await self.answer(b"[%b]" % b",".join(bodies))
         else:
             for body in bodies[:-1]:
                 await self.emit(body)
-            await self.answer(200, bodies[-1])
+            await self.answer(bodies[-1])
 
     async def close(self) -> None:
         """End the response; what a resumable call still has to say stays in its outlet."""
@@ -156,7 +150,8 @@ class Post(Arrival):
 
     def _stop(self) -> None:
         """Time no longer counts, and nobody looks whether the client leaves."""
-        self.clocks.requests.end(self)
+        if self._slot is not None:
+            self._slot.discard(self)
         if self._timer is not None:
             self._timer.cancel()
         if self._watcher is not None:
@@ -167,17 +162,19 @@ class Post(Arrival):
         if self.task is not None:
             self.task.cancel()
 
-    async def _rest(self, first: bytes, more: bool, limit: int) -> bytes | None:
-        pieces, size = [first], len(first)
-        while more and size <= limit * MAX_DROPPED:
-            message = await self.receive()
-            if message["type"] == "http.disconnect":
-                return None
+    async def _rest(self, message: MutableMapping[str, Any], limit: int) -> bytes | None:
+        pieces: list[bytes] = []
+        size = 0
+        while message["type"] != "http.disconnect":
             piece: bytes = message.get("body", b"")
             size += len(piece)
             if size <= limit:
                 pieces.append(piece)
-            more = message.get("more_body", False)
+            if not message.get("more_body", False) or size > limit * MAX_DROPPED:
+                break
+            message = await self.receive()
+        else:
+            return None
         if size > limit:
             raise Denied(Refuse(413, f"Payload too large: a message has at most {limit} bytes"))
         return b"".join(pieces)

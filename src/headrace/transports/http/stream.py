@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from .answer import KEEP_ALIVE, SSE_HEADERS, Headers, event
-from .pace import Clocks
+from .pace import Clocks, Lasting
 
 __all__ = ["Receive", "Send", "Stream"]
 
@@ -34,6 +34,7 @@ class Stream:
         "_release",
         "_send",
         "_size",
+        "_slot",
         "_started",
         "_task",
         "_writing_since",
@@ -46,6 +47,8 @@ class Stream:
         self._headers = SSE_HEADERS + headers if headers else SSE_HEADERS
         self._frames: list[bytes] = []
         self._size = 0
+        self._slot: set[Lasting] | None = None
+        """Where it stands in the app's clock."""
         self._started = False
         self._end_when_sent = False
         self._task: asyncio.Task[None] | None = None
@@ -57,7 +60,7 @@ class Stream:
 
     def open(self) -> None:
         """Send the head now, so that the client sees the stream before its first event."""
-        self._clocks.streams.begin(self, self._loop)
+        self._slot = self._clocks.streams.begin(self, self._loop)
         self._wake()
 
     def tell(self, message: bytes) -> None:
@@ -129,7 +132,7 @@ class Stream:
         if stalled >= self._clocks.limits.write_seconds:
             self.abort()
             return
-        self._clocks.streams.begin(self, self._loop)
+        self._slot = self._clocks.streams.begin(self, self._loop)
         if not self._frames and self._task is None:
             self.put(KEEP_ALIVE)
 
@@ -166,7 +169,8 @@ class Stream:
         if self.closed:
             return
         self.closed = True
-        self._clocks.streams.end(self)
+        if self._slot is not None:
+            self._slot.discard(self)
         if self._holder is not None and self._holder is not asyncio.current_task():
             self._release = True
             self._holder.cancel()
