@@ -73,6 +73,14 @@ def _ratio(over: Row | None, under: Row | None) -> float | None:
     return over.per_second / under.per_second
 
 
+def _range(over: Row | None, under: Row | None) -> tuple[float, float] | None:
+    """The ratio at the worst and at the best, by the single timings."""
+    if over is None or under is None or not over.usable or not under.usable:
+        return None
+    own, other = ([timing.per_second for timing in row.timings] for row in (over, under))
+    return min(own) / max(other), max(own) / min(other)
+
+
 def _goal(case: Case, connections: int, contender: str, ratio: float | None) -> str:
     goal = case.goals.get(contender)
     if goal is None or connections != JUDGED_AT or ratio is None:
@@ -93,7 +101,8 @@ def _lines(rows: list[Row], case: Case, connections: int) -> list[str]:
         if not row.usable:
             lines.append(f"{start} wrong | | | | | | | |")
             continue
-        of_limit = _ratio(row, here.get(contender.limit))
+        # Another language has another server under it: that limit is not its own.
+        of_limit = None if contender.name == "typescript" else _ratio(row, here.get(contender.limit))
         # What is on another server is no measure of Headrace on uvicorn.
         ahead = None if contender.granian or contender.name == "headrace" else _ratio(own, row)
         figures = [
@@ -120,6 +129,8 @@ class _Judged:
     more: bool
     measured: float | None
     """None: not in this run, or answered wrongly."""
+    between: tuple[float, float] | None = None
+    """What single timings would have given."""
 
     @property
     def met(self) -> bool | None:
@@ -130,6 +141,9 @@ class _Judged:
     def line(self) -> str:
         bound = f"at {'least' if self.more else 'most'} {_with_unit(self.goal, self.unit)}"
         measured = "not measured" if self.measured is None else _with_unit(self.measured, self.unit)
+        if self.between is not None:
+            low, high = self.between
+            measured += f" ({low:.3g} to {high:.3g})"
         return f"| {self.title} | {bound} | {measured} | {_verdict(self.met)} |"
 
     def as_json(self) -> dict[str, Any]:
@@ -161,7 +175,8 @@ def _judged(rows: list[Row], figures: Sequence[Figure]) -> list[_Judged]:
         for contender, goal in case.goals.items():
             ratio = _ratio(own, at_16.get((case.name, contender)))
             title = f"{case.title}, against {titles.get(contender, contender)}"
-            judged.append(_Judged(title, goal, "times", True, ratio))
+            between = _range(own, at_16.get((case.name, contender)))
+            judged.append(_Judged(title, goal, "times", True, ratio, between))
         if case.p99_goal is not None:
             title = f"p99 of {case.title}, {JUDGED_AT} connections, against {titles['bare']}"
             judged.append(_Judged(title, case.p99_goal, "times", False, _p99_ratio(own, limit)))

@@ -145,6 +145,7 @@ function modern() {
 function stateless() {
   return async (request, response) => {
     const transport = new NodeStreamableHTTPServerTransport({ enableJsonResponse: options.json });
+    response.on("close", () => void transport.close());
     await newServer().connect(transport);
     await transport.handleRequest(request, response);
   };

@@ -114,6 +114,9 @@ class Call(Struct, eq=False):
     scope: Any = None
     """The ASGI scope of the HTTP request that carried the call; None elsewhere."""
 
+    def __repr__(self) -> str:
+        return f"<Call {self.method} {self.id!r}>"  # neither arguments nor credentials
+
     @property
     def era(self) -> Era:
         """The revision that is spoken."""

@@ -139,6 +139,13 @@ def test_bad_arguments_are_one_line_per_field(function: Any, arguments: bytes, l
     assert "pydantic" not in str(caught.value)
 
 
+def test_names_that_python_keeps_for_itself() -> None:
+    def function(__a: int, b: int = 2) -> int:
+        return __a + b
+
+    assert Function(function, "tool 'function'").bind(Raw(b'{"__a":1}')) == {"__a": 1, "b": 2}
+
+
 def test_strict() -> None:
     with pytest.raises(ValidationError):
         Function(plain, "it").bind(Raw(b'{"a":"10"}'), strict=True)

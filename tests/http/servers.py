@@ -225,10 +225,8 @@ def serve(
         yield Site(way, running.port, path, running.loop, mcp, log, endpoint_of(served))
 
 
-@contextmanager
-def serve_bare(
+def bare_endpoint(
     mcp: FastMCP,
-    log: Log,
     *,
     limits: Limits | None = None,
     auth: AuthProvider | None = None,
@@ -237,11 +235,11 @@ def serve_bare(
     event_store: Any = None,
     retry_interval: int | None = None,
     **changed: Any,
-) -> Iterator[Site]:
+) -> Endpoint:
     """The endpoint as an ASGI app: no routes, no middleware, no lifespan."""
     settings = replace(Settings(), **changed)
     store = MemorySessionStore(limit=settings.max_sessions, idle_timeout=settings.session_idle_timeout)
-    endpoint = Endpoint(
+    return Endpoint(
         mcp,
         rules=Rules(
             Guard(settings.allowed_hosts, settings.allowed_origins),
@@ -257,5 +255,11 @@ def serve_bare(
         authenticate=None if auth is None else auth.authenticator("/mcp"),
         retry_ms=retry_interval,
     )
+
+
+@contextmanager
+def serve_bare(mcp: FastMCP, log: Log, **options: Any) -> Iterator[Site]:
+    """`bare_endpoint` under uvicorn."""
+    endpoint = bare_endpoint(mcp, **options)
     with run(StreamableHTTPASGIApp(endpoint), lifespan="off") as running:
         yield Site("bare", running.port, "/mcp", running.loop, mcp, log, endpoint)

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from typing import Any
 
 import httpx2
 import pytest
 
+from headrace import FastMCP
 from headrace.state.memory import MemoryEventStore
 from headrace.transports.http.pace import Limits
 
 from .probe import Log, make_server
-from .servers import WAYS, Site, eventually, serve, serve_bare
-from .wire import ACCEPT, body_of, call, initialize, modern, open_session, raw, send, stream, stream_of
+from .servers import WAYS, Site, bare_endpoint, eventually, serve, serve_bare
+from .wire import ACCEPT, POST_HEADERS, body_of, call, initialize, modern, open_session, raw, send, stream, stream_of
 
 ADD = call("add", {"a": 2, "b": 3}, id=7)
 
@@ -385,6 +386,45 @@ async def test_a_long_call_becomes_a_stream_with_keep_alive_comments(
         assert (await events.message())["result"]["content"][0]["text"] == f"waited long-{era}"
         await events.ended()
     await quick.left_nothing(before)
+
+
+async def test_a_subscription_has_one_response_however_long_it_lasts() -> None:
+    """Time that turns a slow call into a stream does not count for what is a stream."""
+    mcp = FastMCP("listened to")
+    limits = Limits(watch_after=0.01, sse_after=0.02, keep_alive=0.02)
+    sent: list[MutableMapping[str, Any]] = []
+    enough, gone = asyncio.Event(), asyncio.Event()
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        sent.append(message)
+        if len(sent) > 12:  # keep-alive comments: more than the time after which a call would be a stream
+            enough.set()
+
+    request = {"jsonrpc": "2.0", "id": 1, "method": "subscriptions/listen", "params": {"notifications": {}}}
+    headers, body = modern(request)
+    messages = [{"type": "http.request", "body": json.dumps(body).encode()}]
+
+    async def receive() -> dict[str, Any]:
+        if messages:
+            return messages.pop()
+        await gone.wait()
+        return {"type": "http.disconnect"}
+
+    fields = {"host": "127.0.0.1", **POST_HEADERS, **headers}
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/mcp",
+        "scheme": "http",
+        "server": ("127.0.0.1", 80),
+        "headers": iter([(name.lower().encode(), value.encode()) for name, value in fields.items() if value]),
+    }
+    listening = asyncio.create_task(bare_endpoint(mcp, limits=limits)(scope, receive, send))
+    async with asyncio.timeout(10):
+        await enough.wait()
+        gone.set()
+        await listening
+    assert [message["type"] for message in sent].count("http.response.start") == 1
 
 
 async def test_get_streams_have_keep_alive_comments(http: httpx2.AsyncClient, quick: Site) -> None:

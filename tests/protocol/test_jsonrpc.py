@@ -80,6 +80,11 @@ def test_is_not_json(body: bytes) -> None:
         b'{"jsonrpc":"2.0","id":1,"method":"ping","method":"tools/call"}',
         b'{"jsonrpc":"2.0","id":1,"method":"ping","meth\\u006fd":"tools/call"}',
         b'{"jsonrpc":"2.0","id":1,"id":2,"method":"ping"}',
+        b'{"id":1,"method":"ping","params":{}}',
+        b'{"method":"tools/list","id":1,"method":"tools/call","params":{}}',
+        b'{"id":1,"id":2,"method":"ping","params":{}}',
+        b'{"jsonrpc":"2.0","id":1,"id":2,"method":"ping","params":{}}',
+        b'{"jsonrpc":"2.0","method":"x","id":123456789,"method":"ping","params":{}}',
     ],
 )
 def test_is_no_message(body: bytes) -> None:

@@ -99,6 +99,9 @@ class Context(Struct, eq=False, weakref=True):
     _objects: dict[str, Any] | None = None
     _finished: bool = False
 
+    def __repr__(self) -> str:
+        return f"<Context of {self.call!r}>"
+
     def finish(self) -> None:
         """The result is made: nothing more may be sent for this call."""
         self._finished = True

@@ -31,9 +31,7 @@ class Registry(Generic[C]):
             raise ValueError(f"on_duplicate is warn, error, replace or ignore, not {on_duplicate!r}")
         self.kind = kind
         self.on_duplicate: OnDuplicate = on_duplicate
-        self._tell = changed
-        self._found: dict[str, C] = {}
-        """What `find` found without rules and versions; forgotten at every change."""
+        self._changed = changed or (lambda: None)
         self._items: dict[str, tuple[C, ...]] = {}
         """The versions of each name, highest first; replaced at a change, since other threads may be reading."""
         self._changing = threading.Lock()
@@ -97,26 +95,10 @@ class Registry(Generic[C]):
 
     def find(self, key: str, rules: Sequence[Rule] = (), version: VersionSpec | None = None) -> C | None:
         """The highest version of that name that is shown, and that `version` means."""
-        if rules or version is not None:
-            return self._search(key, rules, version)
-        table = self._found  # before it is looked for: what stays in a table is not older than it
-        found = table.get(key)
-        if found is None:
-            found = self._search(key, rules, version)
-            if found is not None:
-                table[key] = found
-        return found
-
-    def _search(self, key: str, rules: Sequence[Rule], version: VersionSpec | None) -> C | None:
         for each in self._items.get(key, ()):
-            if shown(each, rules) and (version is None or version.matches(each.version)):
+            if (shown(each, rules) if rules else each.enabled) and (version is None or version.matches(each.version)):
                 return each
         return None
-
-    def _changed(self) -> None:
-        self._found = {}
-        if self._tell is not None:
-            self._tell()
 
     def shown(self, rules: Sequence[Rule] = ()) -> Iterator[C]:
         """The highest shown version of each name."""

@@ -214,7 +214,7 @@ def _exact_decoder(parameters: Mapping[str, inspect.Parameter]) -> Callable[[Raw
     """A decoder of arguments that are what the annotations say to the letter, where these are plain types: it gives
     what pydantic would, in a third of the time."""
     for each in parameters.values():
-        if not any(each.annotation is kind for kind in _EXACT):
+        if each.name.startswith("__") or not any(each.annotation is kind for kind in _EXACT):
             return None
         if each.default is not each.empty and each.default.__class__ not in _EXACT:
             return None

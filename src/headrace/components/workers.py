@@ -76,6 +76,10 @@ class Workers:
         return await future
 
     def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
+        with self._lock:
+            # Loops that were closed in the meantime fetch nothing and tell nothing any more.
+            self._watching = {each for each in self._watching if not each.is_closed()}
+            self._results = {each: waiting for each, waiting in self._results.items() if not each.is_closed()}
         self._watching.add(loop)
         loop.call_later(_PATIENCE, self._look_after, loop, self._put)
 
@@ -159,11 +163,11 @@ class Workers:
             job.loop.call_soon_threadsafe(self._settle, job.loop)
         except RuntimeError:  # the loop is closed: nobody waits
             with self._lock:
-                del self._results[job.loop]
+                self._results.pop(job.loop, None)
 
     def _settle(self, loop: asyncio.AbstractEventLoop) -> None:
         with self._lock:
-            results = self._results.pop(loop)
+            results = self._results.pop(loop, [])
         for future, result, error in results:
             if future.done():
                 continue

@@ -44,7 +44,6 @@ class Request(Struct, frozen=True):
     id: int | str
     method: str
     params: Raw
-    jsonrpc: Literal["2.0"] = "2.0"
 
 
 class Notification(Struct, frozen=True):
@@ -69,6 +68,15 @@ class Response(Struct, frozen=True):
 Message = Request | Notification | Response
 
 
+class _Plain(Struct):
+    """A request with all its members, which is what most messages are."""
+
+    jsonrpc: Literal["2.0"]
+    id: int | str
+    method: str
+    params: Raw
+
+
 class _Envelope(Struct):
     jsonrpc: Literal["2.0"]
     id: int | str | UnsetType | None = UNSET
@@ -78,7 +86,7 @@ class _Envelope(Struct):
     error: Error | UnsetType = UNSET
 
 
-_decode_request = msgspec.json.Decoder(Request).decode
+_decode_plain = msgspec.json.Decoder(_Plain).decode
 _decode_envelope = msgspec.json.Decoder(_Envelope).decode
 _decode_batch = msgspec.json.Decoder(list[Raw]).decode
 encode = msgspec.json.Encoder().encode
@@ -97,15 +105,15 @@ def decode(body: bytes) -> Message:
     """One message. Raises ParseError (not JSON) or InvalidRequest (JSON, but no message)."""
     _check_text(body)
     try:
-        request = _decode_request(body)  # what most messages are
+        plain = _decode_plain(body)
     except msgspec.DecodeError:
         return _classify(body)
-    params = request.params
+    params = plain.params
     # Without blanks and escapes; what is longer has room for a member that came before and was overwritten.
-    shortest = _REQUEST + len(request.method) + len(params) + len(str(request.id))
+    shortest = _REQUEST + len(plain.method) + len(params) + len(str(plain.id))
     if len(body) - shortest >= _REPEATED or memoryview(params)[0] != _BRACE:
         return _classify(body)
-    return request
+    return Request(plain.id, plain.method, params)
 
 
 def is_batch(body: bytes) -> bool:

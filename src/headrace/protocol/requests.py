@@ -18,7 +18,7 @@ from .types import (
     InitializeRequestParams,
     Params,
 )
-from .versions import ERAS, LATEST_HANDSHAKE, MODERN_VERSIONS, Era, era
+from .versions import LATEST_HANDSHAKE, MODERN_VERSIONS, Era, era
 
 __all__ = ["check_meta", "check_method", "decode_cancelled", "decode_params", "initialize", "modern_era", "new_record"]
 
@@ -60,7 +60,7 @@ def check_meta(params: Params) -> str:
 
 def modern_era(version: str | None) -> Era:
     """The revision that a request without handshake names. Raises McpError (-32022) for one that is not served."""
-    spoken = ERAS.get(version or "")
+    spoken = era(version)
     if spoken is None or spoken.handshake:
         raise McpError(
             f"Unsupported protocol version {version!r}",

@@ -70,7 +70,8 @@ class ServerExtension:
             raise ValueError(f"An extension is called like 'com.example/name', not {cls.identifier!r}")
 
     def settings(self) -> dict[str, Any]:
-        """What clients see of the extension under ``capabilities.extensions``; JSON."""
+        """What clients see of the extension under ``capabilities.extensions``; JSON. Asked once until a component
+        changes."""
         return {}
 
     def methods(self) -> Iterable[MethodBinding]:

@@ -100,8 +100,8 @@ class StarletteWithLifespan(Starlette):
         self.own_middleware = 0
         """How many of `user_middleware`, from the outside, are ours; an endpoint served directly does their work."""
         self.drains: Sequence[Callable[[], None]] = ()
-        self._direct: dict[str | None, ASGIApp] = {}
-        self._stacks: dict[str | None, ASGIApp] = {}
+        self._direct: dict[str, ASGIApp] = {}
+        self._stacks: dict[str, ASGIApp] = {}
 
     @property
     def lifespan(self) -> Lifespan[Starlette]:
@@ -130,16 +130,16 @@ class StarletteWithLifespan(Starlette):
         return sibling.build_middleware_stack()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self.middleware_stack is None:
-            self.middleware_stack = self.build_middleware_stack()
-        path: str | None = scope.get("path")
-        root: str = scope.get("root_path", "")
-        direct = self._stacks.get(path.removeprefix(root) if path and root else path)
-        if direct is None or scope["type"] != "http":
-            await super().__call__(scope, receive, send)
-            return
-        scope["app"] = self
-        await direct(scope, receive, send)
+        if scope["type"] == "http":
+            if self.middleware_stack is None:
+                self.middleware_stack = self.build_middleware_stack()
+            root: str = scope.get("root_path", "")
+            direct = self._stacks.get(scope["path"].removeprefix(root) if root else scope["path"])
+            if direct is not None:
+                scope["app"] = self
+                await direct(scope, receive, send)
+                return
+        await super().__call__(scope, receive, send)
 
 
 def _as_router(app: ASGIApp) -> Any:

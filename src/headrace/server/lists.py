@@ -68,11 +68,11 @@ class Lists:
         self,
         table: dict[tuple[str, Era, str | None], Encoded],
         call: Call,
-        cursor: str | None,
+        variant: str | None,
         make: Callable[[], Result],
     ) -> Encoded:
         # Only cursors of ours get this far without an error, so that no client can fill the table.
-        key = (call.method, call.era, cursor)
+        key = (call.method, call.era, variant)
         encoded = table.get(key)
         if encoded is None:
             encoded = table[key] = Encoded(encode(fit_result(make(), call.era)))

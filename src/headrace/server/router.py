@@ -119,8 +119,7 @@ class Router:
 
     async def serve(self, call: Call) -> Answer:
         method = self._methods[call.peer.era].get(call.method) or self._extension(call)
-        lifespan = self._server.shared_lifespan
-        if not (lifespan.idle or lifespan.running):
+        if not self._server.shared_lifespan.running:
             raise McpError(
                 f"The lifespan of {self._server.name!r} is not running: the app around this one has to pass it on, "
                 "as in FastAPI(lifespan=mcp_app.lifespan)"

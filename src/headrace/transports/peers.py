@@ -54,6 +54,9 @@ class Envelope(Struct, eq=False):
     def session_id(self) -> None:
         """This revision has no sessions."""
 
+    def __repr__(self) -> str:
+        return f"<Envelope {self.era.version} over {self.transport}>"
+
     @property
     def client_info(self) -> Implementation | None:
         return self.meta.client_info
@@ -78,7 +81,9 @@ class Envelope(Struct, eq=False):
             self.replay.close()
 
     async def asked(self, result: InputRequiredResult, handler: Handler, call: Call) -> Answer:
-        """Questions that the function returned itself are the answer."""
+        """Questions that the function returned itself are the answer, unless it was stopped for others before."""
+        if self.replay is not None and self.replay.stopped:
+            return result
         check_declared(result, self.capabilities)
         return result if result.request_state is None else self._open().sealed(result, result.request_state)
 
@@ -86,6 +91,8 @@ class Envelope(Struct, eq=False):
         await self.emit(encode_notification(method, params))
 
     async def ask(self, method: str, params: Any, *, key: str | None = None, check: Callable[[Raw], T]) -> T:
+        if self.replay is None and self._call is None:  # a task that the function left behind: nobody waits for it
+            raise asyncio.CancelledError("The call is over")
         return await self._open().ask(method, fit_question(params, self.era), key, check)
 
     async def once(self, key: str, function: Callable[[], Awaitable[Any]]) -> Any:
@@ -120,10 +127,9 @@ class Envelope(Struct, eq=False):
         """Streams of this revision are not resumable."""
 
     def _open(self) -> Replay:
-        """Raises CancelledError where the call is over: who asks then is a task that the function left behind."""
         if self.replay is None:
             if self._call is None:
-                raise asyncio.CancelledError("The call is over")
+                raise RuntimeError("What a client answered, and the state of a call, are there while the call runs")
             self.replay = Replay(self._call, self._task, self.sealer)
         return self.replay
 
@@ -152,6 +158,9 @@ class Session(Struct, eq=False):
     _asked: set[asyncio.Future[Raw]] = set()
     _responses: dict[str, Raw] = {}
     _over: bool = False
+
+    def __repr__(self) -> str:
+        return f"<Session {self.era.version} over {self.transport}>"
 
     @property
     def session_id(self) -> str | None:

@@ -19,7 +19,7 @@ import msgspec
 from ...exceptions import InvalidRequest, McpError
 from ...protocol.errors import HEADER_MISMATCH
 from ...protocol.jsonrpc import Request
-from ...protocol.methods import NAMED, REQUESTS
+from ...protocol.methods import NAMED
 from ...protocol.mirrored import Mirrored
 from ...protocol.requests import check_meta, check_method, modern_era
 from ...protocol.types import Params
@@ -32,9 +32,9 @@ __all__ = [
     "Rules",
     "admit_head",
     "admit_modern",
-    "check_json",
     "handshake_era",
     "is_modern",
+    "refused_type",
 ]
 
 _SENTINEL = re.compile(r"=\?base64\?(.*)\?=", re.DOTALL)
@@ -77,10 +77,10 @@ def _admit_post(accept: bytes | None, content_type: bytes | None, json_response:
     if not takes_json or not (takes_sse or json_response):
         needed = "application/json" if json_response else "application/json, text/event-stream"
         return Refuse(406, f"Not acceptable: a POST needs Accept: {needed}")
-    return check_json(content_type)
+    return refused_type(content_type)
 
 
-def check_json(content_type: bytes | None) -> Refuse | None:
+def refused_type(content_type: bytes | None) -> Refuse | None:
     """Why a body of that type is none of a message."""
     media, *parameters = (piece.strip().lower() for piece in (content_type or b"").decode("latin-1").split(";"))
     charsets = [p.partition("=")[2].strip('"') for p in parameters if p.startswith("charset=")]
@@ -148,8 +148,7 @@ def admit_modern(
         if sent != name:
             _match("Mcp-Name", sent, name)
     spoken = modern_era(version)
-    if method not in REQUESTS[spoken]:
-        check_method(method, spoken, extensions)
+    check_method(method, spoken, extensions)
     if method == "tools/call" and params.name is not None:
         headers = mirrored(params.name)
         if headers:

@@ -143,6 +143,7 @@ class Handshake:
         spoken = initialize(record, request.params)
         peer = Session(spoken, record, post.emit, "streamable-http", no_questions=NO_QUESTIONS_STATELESS)
         call = post.call(request, params or Params(), peer)
+        post.cancels = False
         exchange = service.exchange(post, spoken)
         body = await exchange.run(call, peer, post.task)
         if self._sessions is not None and body is not None and exchange.error is None:
@@ -175,6 +176,7 @@ class Handshake:
         if sessions is not None and not sessions.begin_call(record.id, request.id, exchange.cancel):
             raise InvalidRequest("Invalid request: a request with this id is in flight in the session")
         outlet = self._outlet(record)
+        post.cancels = False
         try:
             if outlet is not None:
                 await post.resumable(outlet, self._retry_ms, prime=spoken.priming)
@@ -225,6 +227,7 @@ class Handshake:
                     sessions.end_call(record.id, item.id)
 
         await self._use(record)
+        post.cancels = False
         bodies = [body for body in await asyncio.gather(*(answer(item) for item in messages)) if body]
         await post.answer_batch(bodies)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, MutableMapping
+from collections.abc import Iterable, MutableMapping
 from typing import Any, Self
 
 from msgspec import Struct
@@ -19,7 +19,10 @@ class Head(Struct, eq=False):
 
     @classmethod
     def of(cls, scope: MutableMapping[str, Any]) -> Self:
-        return cls(scope, scope["method"], fields_of(scope["headers"]))
+        return cls(scope, scope["method"], fields_of(scope))
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.method} {self.scope.get('path')}>"
 
     def get(self, name: bytes) -> str | None:
         """A field's value without blanks around it (httptools keeps those behind it); None when absent."""
@@ -31,12 +34,15 @@ class Head(Struct, eq=False):
         return [_text(value) for sent, value in self.scope["headers"] if sent == name]
 
 
-def fields_of(headers: Collection[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+def fields_of(scope: MutableMapping[str, Any]) -> dict[bytes, bytes]:
     """Every header by its lower-case name, as bytes.
 
     A field that is sent twice is joined with a comma (RFC 9110, 5.3), so that no comparison can pick one.
     """
-    fields = dict(headers)
+    headers: Any = scope["headers"]
+    if headers.__class__ is not list:  # any iterable, says ASGI
+        headers = scope["headers"] = list(headers)
+    fields: dict[bytes, bytes] = dict(headers)
     return fields if len(fields) == len(headers) else _joined(headers)
 
 

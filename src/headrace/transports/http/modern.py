@@ -74,7 +74,8 @@ class Modern:
         service.stays_open()
         stream = Stream(post.send, service.clocks)
         subscription = Subscription(request.id, granted, stream.tell)
-        # The stream stays for long: what its request brought goes.
+        # The stream stays for long, and has a time of its own: what its request brought goes.
+        post.over()
         del call, granted, params, request
         entry = (subscription, stream, era)
         self._open.add(entry)

@@ -1,7 +1,7 @@
-"""Which requests last: a clock for all requests of an app, in place of a timer for each.
+"""What lasts: a clock for all requests of an app, and one for all its streams, in place of a timer for each.
 
 Most requests are over before any of their time limits matters. They only stand in a set for a moment; what is still
-there when the clock has ticked twice is told, and sets up the timers that it needs.
+there when the clock has turned is told, and sets up the timers that it needs.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ __all__ = ["Clocks", "Lasting", "Limits", "Pace"]
 
 
 _STREAM_SLOTS = 50
+"""So that a fiftieth of the streams speak at a time."""
 
 
 class Lasting(Protocol):
@@ -79,7 +80,9 @@ class Limits:
         self.sse_after = sse_after
         """When an answer that is still to come turns into a stream with keep-alive comments."""
         self.keep_alive = keep_alive
+        """The longest silence of a stream; a comment comes after two thirds of it."""
         self.write_seconds = write_seconds
+        """How long a reader may stall; looked at as often as for keep-alive comments, so up to a third more."""
         self.max_buffer = max_buffer
 
 

@@ -25,12 +25,15 @@ MAX_DROPPED = 16
 
 
 class Post(Arrival):
-    """`begin`, `read`, `finish`; and `over` in any case: what is not finished then is given up."""
+    """`begin`, `read`, `answer`; and `over` in any case: what is not answered then is given up.
+
+    The members with an underscore are its own, and not given.
+    """
 
     clocks: Clocks
     json_only: bool
-    cancels: bool = False
-    """Whether the call ends when its client leaves."""
+    cancels: bool | None = None
+    """Whether the call ends when its client leaves; None until a call runs."""
     task: asyncio.Task[object] | None = None
     """The task of the request."""
     headers: Headers | None = None
@@ -64,6 +67,8 @@ class Post(Arrival):
         loop, limits = asyncio.get_running_loop(), self.clocks.limits
         if self._reading:
             self._timer = loop.call_later(limits.body_seconds, self._expire)
+        elif self.cancels is None:  # what is sent before a call runs is a refusal, and no stream
+            self._slot = self.clocks.requests.begin(self, loop)
         else:
             self._watch()
             self._timer = loop.call_later(limits.sse_after - limits.watch_after, self._takes_long)

@@ -37,7 +37,7 @@ class Service:
 
     def arrival(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> Arrival:
         """A request that has arrived; a `Post` where it is one."""
-        method, fields = scope["method"], fields_of(scope["headers"])
+        method, fields = scope["method"], fields_of(scope)
         if method == "POST":
             return Post(scope, method, fields, receive, send, None, self.clocks, self.rules.json_response)
         return Arrival(scope, method, fields, receive, send, None)

@@ -20,7 +20,7 @@ from ...state.bus import Bus
 from ..connection import Connection
 from ..notices import Notices
 from ..questions import Questions
-from .admission import Rules, check_json
+from .admission import Rules, refused_type
 from .answer import Denied, Refuse, error_body
 from .drain import SignalChain
 from .entrance import Authenticate, send_denied, too_many
@@ -124,18 +124,16 @@ class SseEndpoint:
             session.connection.close()
 
     async def handle_message(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
-        post = Post(
-            scope, scope["method"], fields_of(scope["headers"]), receive, send, None, self._clocks, json_only=True
-        )
+        post = Post(scope, scope["method"], fields_of(scope), receive, send, None, self._clocks, json_only=True)
         try:
-            principal = await self._enter(post, "POST")
+            post.principal = await self._enter(post, "POST")
             post.begin()
             try:
                 body = await post.read(self._rules.max_body_bytes)
             finally:
                 post.over()
             if body is not None:
-                await self._message(scope, principal, body)
+                await self._message(scope, post.principal, body)
                 await post.accept()
         except Denied as denied:
             await send_denied(send, denied)
@@ -166,7 +164,7 @@ class SseEndpoint:
         if head.method != method:
             allow = [(b"allow", method.encode())]
             raise Denied(Refuse(405, f"Method not allowed: this path answers {method}", headers=allow))
-        refusal = check_json(head.fields.get(b"content-type")) if method == "POST" else None
+        refusal = refused_type(head.fields.get(b"content-type")) if method == "POST" else None
         if refusal is not None:
             raise Denied(refusal)
         return principal

@@ -44,7 +44,7 @@ class Stream:
     def __init__(self, send: Send, clocks: Clocks, headers: Headers | None = None) -> None:
         self._send = send
         self._clocks = clocks
-        self._headers = SSE_HEADERS + headers if headers else SSE_HEADERS
+        self._headers = [*SSE_HEADERS, *(headers or ())]
         self._frames: list[bytes] = []
         self._size = 0
         self._slot: set[Lasting] | None = None
@@ -128,6 +128,8 @@ class Stream:
 
     def lasts(self) -> None:
         """A while has passed on the app's clock."""
+        if self._loop.is_closed():
+            return
         stalled = 0.0 if self._writing_since is None else self._loop.time() - self._writing_since
         if stalled >= self._clocks.limits.write_seconds:
             self.abort()
