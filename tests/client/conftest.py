@@ -18,6 +18,7 @@ import uvicorn
 
 from headrace import Context, FastMCP
 from headrace.call import Call, Encoded
+from headrace.client.eras import forget_servers
 from headrace.exceptions import ToolError
 from headrace.protocol.types import DiscoverResult, Implementation, InitializeResult, Result, ServerCapabilities
 from headrace.protocol.versions import MODERN_VERSIONS, Era
@@ -74,6 +75,12 @@ class Stub:
             yield
         finally:
             self.lifespans -= 1
+
+
+@pytest.fixture(autouse=True)
+def servers_are_strangers() -> None:
+    """Scripted servers share a URL and differ in what they speak."""
+    forget_servers()
 
 
 @pytest.fixture

@@ -111,6 +111,8 @@ async def test_a_session_ended_by_someone_else(our_server: tuple[FastMCP, str]) 
     async with Client(url, mode="legacy") as client, Client(url, mode="legacy") as other:
         assert client.session_id != other.session_id
         other.transport.session_id = client.session_id  # pyright: ignore[reportAttributeAccessIssue]
+        ended = client.session_id
         await other.close()
-        with pytest.raises(ClientError, match="session"):
-            await client.ping()
+        results = await asyncio.gather(*(client.call_tool("add", {"a": n, "b": n}) for n in range(10)))
+        assert [result.data for result in results] == [2 * n for n in range(10)]
+        assert client.session_id not in (None, ended)

@@ -58,13 +58,17 @@ async def test_both_eras_agree(stub: Any) -> None:
 
 @pytest.mark.parametrize("version", [*HANDSHAKE_VERSIONS, LATEST.version])
 async def test_a_version_can_be_pinned(stub: Any, version: str) -> None:
-    async with Client(stub(), protocol_version=version) as client:
-        assert client.protocol_version == version
+    ways: list[dict[str, Any]] = [{"protocol_version": version}, {"mode": version}]
+    for options in ways:
+        async with Client(stub(), **options) as client:
+            assert client.protocol_version == version
 
 
 async def test_an_unknown_version_is_refused(stub: Any) -> None:
     with pytest.raises(ClientError, match="1999"):
         await Client(stub(), protocol_version="1999-01-01").__aenter__()
+    with pytest.raises(ClientError, match="Unknown mode 'modem'"):
+        await Client(stub(), mode="modem").__aenter__()
 
 
 async def test_a_server_without_discover_gets_a_handshake(stub: Any) -> None:
@@ -354,7 +358,7 @@ async def test_declining(ours: FastMCP) -> None:
 
 
 async def test_targets_that_are_none() -> None:
-    for target in (5, "server.py", object()):
+    for target in (5, object()):
         with pytest.raises(ClientError, match="Can't connect"):
             Client(target)
 

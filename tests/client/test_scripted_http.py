@@ -12,9 +12,10 @@ import msgspec
 import pytest
 
 from headrace.client import Client, HandlerContext
+from headrace.client.eras import forget_servers
 from headrace.client.transports.http import StreamableHttpTransport
 from headrace.exceptions import ClientError, McpError
-from headrace.protocol.types import CreateMessageRequestParams, ElicitRequestParams, SamplingMessage
+from headrace.protocol.types import CreateMessageRequestParams, ElicitRequestParams, ElicitResult, SamplingMessage
 from headrace.protocol.versions import LATEST, LATEST_HANDSHAKE
 
 pytestmark = pytest.mark.usefixtures("no_tasks_left")
@@ -171,7 +172,8 @@ async def test_refusals_that_say_nothing_of_the_era(status: int) -> None:
     with pytest.raises(ClientError, match=str(status)) as told:
         await script.client().__aenter__()
     assert "secret" not in str(told.value)
-    assert len(script.seen) == 1
+    assert {name for name, _, _ in script.seen} == {"server/discover"}
+    assert len(script.seen) == 1 or status == 503
 
 
 async def test_an_unknown_version_in_the_handshake() -> None:
@@ -277,6 +279,48 @@ async def test_rounds_have_a_cap() -> None:
     async with Script(tools__call=lambda request, http: result(request, again)).client() as client:
         with pytest.raises(ClientError, match="32 times"):
             await client.call_tool("t")
+
+
+async def test_a_change_of_the_roots_is_told_to_a_session() -> None:
+    script = Script()
+    async with script.client(mode="legacy", roots=["file:///a"]) as client:
+        await client.send_roots_list_changed()
+    assert script.requests("initialize")[0][1]["params"]["capabilities"]["roots"] == {"listChanged": True}
+    assert len(script.requests("notifications/roots/list_changed")) == 1
+    async with script.client(roots=["file:///a"]) as client:
+        with pytest.raises(ClientError, match="roots/list_changed"):
+            await client.send_roots_list_changed()
+
+
+@pytest.mark.parametrize(
+    ("schema", "answer", "content"),
+    [
+        ({"name": {"type": "string", "default": "Ada"}, "age": {"type": "integer", "default": 7}}, "None", None),
+        ({"name": {"type": "string", "default": "Ada"}, "age": {"type": "integer", "default": 7}}, "kind(age=8)", 8),
+        ({"age": {"type": "integer"}, "name": {"type": "string", "default": "Ada"}}, "kind(age=8, name='Ada')", 8),
+        ({"name": {"type": "string", "default": "Ada"}, "age": 3}, "kind(age=8)", 8),
+        ({"name": {"type": "string", "default": "Ada"}, "age": {"default": 7}}, "ElicitResult(action='accept')", None),
+    ],
+)
+async def test_a_form_is_answered_with_its_type(schema: Any, answer: str, content: Any) -> None:
+    question = {
+        "method": "elicitation/create",
+        "params": {"message": "Who?", "requestedSchema": {"properties": schema}},
+    }
+    given: list[Any] = []
+
+    def call_tool(request: dict[str, Any], http: httpx2.Request) -> httpx2.Response:
+        if "inputResponses" not in request["params"]:
+            return result(request, {"resultType": "input_required", "inputRequests": {"q": question}})
+        given.append(request["params"]["inputResponses"]["q"])
+        return result(request, DONE)
+
+    def handler(message: str, kind: Any, params: Any, context: Any) -> Any:
+        return eval(answer, {"kind": kind, "ElicitResult": ElicitResult})
+
+    async with Script(tools__call=call_tool).client(elicitation_handler=handler) as client:
+        await client.call_tool("t")
+    assert given == [{"action": "accept", "content": {"name": "Ada", "age": 7 if content is None else content}}]
 
 
 # Headers that mirror arguments
@@ -416,11 +460,199 @@ async def test_the_stream_of_messages_comes_back(eventually: Eventually) -> None
     assert gets == [None, "m1", None]
 
 
-async def test_a_session_that_is_gone_is_told() -> None:
+# Sessions that end
+
+
+class Sessions:
+    """A script of sessions: every `initialize` makes the next one, the calls of those in `gone` are refused."""
+
+    def __init__(self, refusal: Any = None, **answers: Any) -> None:
+        self.gone: set[str] = set()
+        self.made = 0
+        self.ran: list[str] = []
+        self.refusal = refusal or (lambda request: error(request, 404, -32600))
+        self.script = Script(initialize=self.initialize, tools__call=self.in_session, **answers)
+
+    def initialize(self, request: dict[str, Any], http: httpx2.Request) -> httpx2.Response:
+        assert "mcp-session-id" not in http.headers
+        assert "mcp-protocol-version" not in http.headers
+        self.made += 1
+        return result(request, INITIALIZED, **{"mcp-session-id": f"session-{self.made}"})
+
+    def in_session(self, request: dict[str, Any], http: httpx2.Request) -> httpx2.Response:
+        session = http.headers["mcp-session-id"]
+        if session in self.gone:
+            return self.refusal(request)
+        self.ran.append(session)
+        return result(request, DONE)
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        lambda request: error(request, 404, -32600),
+        lambda request: httpx2.Response(404),
+        lambda request: httpx2.Response(404, text="no such session"),
+    ],
+)
+async def test_a_session_that_is_gone_makes_place_for_another(refusal: Any) -> None:
+    server = Sessions(refusal)
+    async with server.script.client(mode="legacy") as client:
+        assert (await client.call_tool("t")).text == "done"
+        server.gone.add("session-1")
+        server.script.seen.clear()
+        assert (await client.call_tool("t", {"a": 1})).text == "done"
+        assert client.session_id == "session-2"
+        assert (await client.call_tool("t")).text == "done"
+    assert server.ran == ["session-1", "session-2", "session-2"]
+    again = ["initialize", "notifications/initialized", "GET"]
+    assert [name for name, _, _ in server.script.seen] == ["tools/call", *again, "tools/call", "tools/call", "DELETE"]
+    (_, refused), (http, sent), _ = server.script.requests("tools/call")
+    assert refused["params"] == sent["params"]
+    assert http.headers["mcp-protocol-version"] == HANDSHAKE
+
+
+async def test_many_calls_need_one_new_session() -> None:
+    server = Sessions()
+    async with server.script.client(mode="legacy") as client:
+        server.gone.add("session-1")
+        results = await asyncio.gather(*(client.call_tool("t") for _ in range(20)))
+        assert {result.text for result in results} == {"done"}
+        assert (server.made, server.ran) == (2, ["session-2"] * 20)
+
+
+async def test_a_new_session_is_told_what_the_old_one_knew() -> None:
+    server = Sessions(
+        resources__subscribe=lambda request, http: result(request, {}),
+        resources__unsubscribe=lambda request, http: result(request, {}),
+        logging__setLevel=lambda request, http: error(request, 200, -32601) if server.gone else result(request, {}),
+    )
+    async with server.script.client(mode="legacy") as client:
+        for uri in ("data://b", "data://a", "data://c"):
+            await client.subscribe_resource(uri)
+        await client.unsubscribe_resource("data://c")
+        await client.set_logging_level("error")
+        server.gone.add("session-1")
+        server.script.seen.clear()
+        await client.call_tool("t")
+    assert [body["params"]["uri"] for _, body in server.script.requests("resources/subscribe")] == [
+        "data://a",
+        "data://b",
+    ]
+    assert server.script.requests("logging/setLevel")[0][1]["params"] == {"level": "error"}
+
+
+async def test_a_new_session_that_does_not_begin_is_tried_again() -> None:
+    reached = asyncio.Event()
+    waits = 0
+
+    async def initialize(request: dict[str, Any], http: httpx2.Request) -> httpx2.Response:
+        nonlocal waits
+        if server.gone and waits < 2:
+            waits += 1
+            reached.set()
+            if waits == 1:
+                return httpx2.Response(500)
+            await asyncio.sleep(60)
+        return server.initialize(request, http)
+
+    server = Sessions()
+    server.script.answers["initialize"] = initialize
+    async with asyncio.timeout(10), server.script.client(mode="legacy") as client:
+        server.gone.add("session-1")
+        with pytest.raises(ClientError, match="500"):
+            await client.call_tool("t")
+        reached.clear()
+        task = asyncio.create_task(client.call_tool("t"))
+        await reached.wait()
+        task.cancel()
+        await asyncio.wait([task])
+        assert (await client.call_tool("t")).text == "done"
+    assert server.ran == ["session-2"]
+
+
+async def test_a_call_that_may_have_run_is_not_sent_again() -> None:
+    def get(_: dict[str, Any], http: httpx2.Request) -> httpx2.Response:
+        return httpx2.Response(404 if "last-event-id" in http.headers else 405)
+
+    script = Script(tools__call=lambda request, http: Sse("id: 1\nretry: 1\ndata:\n\n").response(), GET=get)
+    async with script.client(mode="legacy") as client:
+        with pytest.raises(ClientError, match="session"):
+            await client.call_tool("t")
+    assert len(script.requests("tools/call")) == 1
+
+
+async def test_a_session_that_never_lasts_is_told() -> None:
     script = Script(tools__call=lambda request, http: error(request, 404, -32600))
     async with script.client(mode="legacy") as client:
         with pytest.raises(ClientError, match="no longer knows the session"):
             await client.call_tool("t")
+    assert len(script.requests("tools/call")) == 2
+
+
+async def test_not_found_without_a_session() -> None:
+    script = Script(
+        initialize=lambda request, http: result(request, INITIALIZED),
+        tools__call=lambda request, http: httpx2.Response(404),
+    )
+    async with script.client(mode="legacy") as client:
+        with pytest.raises(ClientError, match="404"):
+            await client.call_tool("t")
+    assert len(script.requests("initialize")) == 1
+
+
+# What is remembered of a server
+
+
+def without_discover(request: dict[str, Any], http: httpx2.Request) -> httpx2.Response:
+    return httpx2.Response(400)
+
+
+async def names_of(script: Script, **options: Any) -> list[str]:
+    script.seen.clear()
+    async with script.client(**options):
+        return [name for name, _, _ in script.seen][:2]
+
+
+async def test_a_server_is_asked_once_what_it_speaks() -> None:
+    script = Script(server__discover=without_discover)
+    assert await names_of(script) == ["server/discover", "initialize"]
+    assert await names_of(script) == ["initialize", "notifications/initialized"]
+    assert await names_of(script, protocol_version="2025-06-18", mode="auto") == [
+        "initialize",
+        "notifications/initialized",
+    ]
+    with pytest.raises(ClientError, match="handshake"):
+        await names_of(script, mode="modern")
+    forget_servers()
+    assert await names_of(script) == ["server/discover", "initialize"]
+
+
+async def test_what_a_handshake_that_was_asked_for_says_is_not_remembered() -> None:
+    script = Script()
+    assert (await names_of(script, mode="legacy"))[0] == "initialize"
+    assert await names_of(script) == ["server/discover"]
+    assert await names_of(script) == ["server/discover"]
+
+
+@pytest.mark.parametrize("refusal", [lambda r: error(r, 400, -32601), lambda r: httpx2.Response(405)])
+async def test_a_server_that_no_longer_has_a_handshake(refusal: Any) -> None:
+    script = Script(server__discover=without_discover)
+    await names_of(script)
+    del script.answers["server/discover"]
+    script.answers["initialize"] = lambda request, http: refusal(request)
+    assert await names_of(script) == ["initialize", "server/discover"]
+    assert await names_of(script) == ["server/discover"]
+
+
+@pytest.mark.parametrize("status", [401, 503])
+async def test_a_failure_makes_nothing_forgotten(status: int) -> None:
+    script = Script(server__discover=without_discover)
+    await names_of(script)
+    script.answers["initialize"] = lambda request, http: httpx2.Response(status)
+    with pytest.raises(ClientError, match=str(status)):
+        await names_of(script)
+    assert {name for name, _, _ in script.seen} == {"initialize"}
 
 
 async def test_an_unreachable_server_is_told() -> None:

@@ -22,7 +22,12 @@ NAMES = {
     "cli.run": "command",
     "cli.install": "command",
     "client.client": "Client",
-    "client.transports": "StdioTransport StreamableHttpTransport Transport",
+    "client.sampling.handlers.anthropic": "AnthropicSamplingHandler",
+    "client.sampling.handlers.openai": "OpenAISamplingHandler",
+    "client.transports": (
+        "FastMCPTransport MCPConfigTransport NodeStdioTransport NpxStdioTransport PythonStdioTransport SSETransport "
+        "StdioTransport StreamableHttpTransport Transport UvStdioTransport UvxStdioTransport"
+    ),
     "prompts.prompt": "Message Prompt PromptArgument PromptMessage",
     "prompts.prompt_manager": "PromptManager",
     "resources.resource": "FunctionResource Resource",

@@ -14,10 +14,11 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Raw
 
-from ..exceptions import ClientError, InvalidParams, InvalidRequest, McpError, MethodNotFound, ParseError
+from ..exceptions import ClientError
 from ..protocol.jsonrpc import Message, Response, encode, encode_notification, encode_request
 from ..protocol.methods import METHODS
 from ..protocol.types import (
+    CacheableResult,
     CancelledNotificationParams,
     Implementation,
     InitializeResult,
@@ -25,12 +26,16 @@ from ..protocol.types import (
     ServerCapabilities,
 )
 from ..protocol.versions import LATEST, Era
+from .cache import CacheMode, ResponseCache, key_of
+from .cancelling import InFlight
+from .errors import error_of_request
 from .handlers import Handlers, ProgressHandler
 from .incoming import MAX_QUESTIONS, Incoming
 from .mirror import header_value
+from .session import Session
 from .transports.base import Hear, Outgoing, Transport
 
-__all__ = ["MAX_ROUNDS", "Connection", "error_of"]
+__all__ = ["MAX_ROUNDS", "Connection"]
 
 logger = logging.getLogger(__name__)
 R = TypeVar("R", bound=Result)
@@ -40,9 +45,6 @@ MAX_ROUNDS = 32
 """Times a server may ask for input within one call."""
 _CLOSE_SECONDS = 2.0
 _PREFIX = "io.modelcontextprotocol/"
-_ERRORS: dict[int, type[McpError]] = {
-    error.code: error for error in (ParseError, InvalidRequest, MethodNotFound, InvalidParams)
-}
 
 
 class _Question(msgspec.Struct):
@@ -62,38 +64,32 @@ def _decoder(kind: type[S]) -> Callable[[Raw], S]:
     return msgspec.json.Decoder(kind).decode
 
 
-class _InFlight:
-    __slots__ = ("id", "stopped", "task")
-
-    def __init__(self, task: asyncio.Task[Any]) -> None:
-        self.task = task
-        self.id = 0
-        self.stopped: str | None = None
-        """Why the request was given up from outside its task."""
-
-    def stop(self, reason: str) -> None:
-        if self.stopped is None:
-            self.stopped = reason
-            self.task.cancel()
-
-
 class Connection:
+    """`heard` is told of every notification: its method, its params."""
+
     def __init__(
-        self, transport: Transport, handlers: Handlers, client_info: Implementation, heard: Callable[[str], None]
+        self,
+        transport: Transport,
+        handlers: Handlers,
+        client_info: Implementation,
+        heard: Callable[[str, Raw], None],
+        cache: ResponseCache | None,
     ) -> None:
         self.transport = transport
         self.handlers = handlers
         self.client_info = client_info
+        self._cache = cache
         self.era: Era = LATEST
         self.server_info: Implementation | None = None
         self.server_capabilities = ServerCapabilities()
         self.instructions: str | None = None
         self.initialize_result: InitializeResult | None = None
         self.log_level: str | None = None
+        self.session = Session(transport)
         self._incoming = Incoming(transport, handlers, heard)
         self._meta: dict[str, Any] = {}
         self._last_id = 0
-        self._in_flight: set[_InFlight] = set()
+        self._in_flight: set[InFlight] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
     def speak(self, era: Era) -> None:
@@ -143,31 +139,29 @@ class Connection:
         meta: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
         hear: Hear | None = None,
+        cache_mode: CacheMode = "use",
     ) -> R:
-        """Ask until the result is complete. `timeout` in seconds, over all rounds.
+        """Ask until the result is complete. `timeout` in seconds, over all rounds, whatever progress is told.
 
-        Raises McpError for an error of the server, ClientError for everything else that goes wrong.
+        A result that may be kept is taken from the cache while it is fresh. Raises McpError for an error of the
+        server, ClientError for everything else that goes wrong.
         """
-        task = asyncio.current_task()
-        assert task is not None
-        flight = _InFlight(task)
-        self._in_flight.add(flight)
-        limit = asyncio.timeout(timeout)
-        try:
-            async with limit:
-                result = await self._rounds(flight, method, params, progress, meta, headers, hear or self.hear)
-                return self._decoded(result, kind, method)
-        except asyncio.CancelledError:
-            if flight.stopped is None:
-                raise
-            task.uncancel()
-            raise ClientError(f"{method} was cancelled: {flight.stopped}") from None
-        except TimeoutError:
-            if not limit.expired():
-                raise
-            raise ClientError(f"{self.transport.name} did not answer {method} within {timeout:g} seconds") from None
-        finally:
-            self._in_flight.discard(flight)
+        key = None
+        if self._cache is not None and self.era.result_types and meta is None and cache_mode != "bypass":
+            key = key_of(self.era.version, method, params)
+        if self._cache is None or key is None:
+            raw, _ = await self._within(timeout, method, params, progress, meta, headers, hear or self.hear)
+            return self._decoded(raw, kind, method)
+        kept = self._cache.get(key) if cache_mode == "use" else None
+        if kept is not None:
+            await asyncio.sleep(0)  # who asks again and again lets others run
+            return self._decoded(kept, kind, method)
+        changes = self._cache.changes
+        raw, first = await self._within(timeout, method, params, progress, meta, headers, hear or self.hear)
+        result = self._decoded(raw, kind, method)
+        if first and isinstance(result, CacheableResult):
+            self._cache.put(key, raw, result, changes)
+        return result
 
     async def exchange(
         self,
@@ -203,10 +197,13 @@ class Connection:
         """Take a notification or a question of the server."""
         await self._incoming.hear(message, self.era)
 
-    async def close(self) -> None:
-        """Give up what is in flight, let what must still be said be said, and end the transport."""
+    async def close(self, closer: asyncio.Task[Any] | None) -> None:
+        """Give up what is in flight, let what must still be said be said, and end the transport.
+
+        `closer` is the task that wants it: a handler of a call may close the client.
+        """
         for flight in list(self._in_flight):
-            if flight.task is not asyncio.current_task():  # a handler of a call may close the client
+            if flight.task is not closer:
                 flight.stop("the client was closed")
         try:
             await self._incoming.close()  # meanwhile the requests that were given up say so
@@ -232,18 +229,48 @@ class Connection:
             headers["mcp-name"] = header_value(str(params.get(known.name_field, "")))
         return headers
 
-    async def _rounds(
+    async def _within(
         self,
-        flight: _InFlight,
+        timeout: float | None,
         method: str,
         params: Mapping[str, Any],
         progress: ProgressHandler | None,
         meta: Mapping[str, Any] | None,
         headers: Mapping[str, str] | None,
         hear: Hear,
-    ) -> Raw:
+    ) -> tuple[Raw, bool]:
+        """The result, and whether the first request got it already."""
+        task = asyncio.current_task()
+        assert task is not None
+        flight = InFlight(task)
+        self._in_flight.add(flight)
+        limit = asyncio.timeout(timeout)
+        try:
+            async with limit:
+                return await self._rounds(flight, method, params, progress, meta, headers, hear)
+        except asyncio.CancelledError:
+            if not flight.only_stopped():
+                raise
+            raise ClientError(f"{method} was cancelled: {flight.stopped}") from None
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise ClientError(f"{self.transport.name} did not answer {method} within {timeout:g} seconds") from None
+        finally:
+            self._in_flight.discard(flight)
+
+    async def _rounds(
+        self,
+        flight: InFlight,
+        method: str,
+        params: Mapping[str, Any],
+        progress: ProgressHandler | None,
+        meta: Mapping[str, Any] | None,
+        headers: Mapping[str, str] | None,
+        hear: Hear,
+    ) -> tuple[Raw, bool]:
         answers: dict[str, Any] = {}
-        for _ in range(MAX_ROUNDS + 1):
+        for number in range(MAX_ROUNDS + 1):
             id = flight.id = self._next_id()  # every round is a request of its own
             members = {**(meta or {}), **self._meta}
             if progress is not None:
@@ -253,16 +280,25 @@ class Connection:
             if members:
                 asked["_meta"] = members
             try:
-                response = await self.exchange(method, asked, headers=headers, id=id, hear=hear)
+                response = await self._in_session(method, asked, headers, id, hear)
             finally:
                 self._incoming.progress.pop(id, None)
             if response.error is not None:
-                raise error_of(response)
+                raise error_of_request(response, method, params, self.transport.name)
             required = self._input_required(method, response.result)
             if required is None:
-                return response.result
+                return response.result, number == 0
             answers = await self._answers(required)
         raise ClientError(f"{self.transport.name} asked for input {MAX_ROUNDS} times without coming to an end")
+
+    async def _in_session(
+        self, method: str, params: Mapping[str, Any], headers: Mapping[str, str] | None, id: int, hear: Hear
+    ) -> Response:
+        if self.session.begin is None:
+            return await self.exchange(method, params, headers=headers, id=id, hear=hear)
+        return await self.session.send(
+            lambda: self.exchange(method, params, headers=headers, id=id, hear=hear), self.exchange
+        )
 
     def _input_required(self, method: str, result: Raw) -> _Kind | None:
         if not self.era.result_types:
@@ -294,7 +330,9 @@ class Connection:
                     }
             except ExceptionGroup as failures:
                 failure = failures.exceptions[0]
-                raise failure if isinstance(failure, ClientError) else ClientError(str(failure)) from failure
+                if isinstance(failure, ClientError):
+                    raise failure from None
+                raise ClientError(f"A question of {self.transport.name} was not answered: {failure}") from failure
             members["inputResponses"] = {key: task.result() for key, task in tasks.items()}
         if required.request_state is not None:
             members["requestState"] = required.request_state
@@ -317,11 +355,3 @@ class Connection:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-def error_of(response: Response) -> McpError:
-    """The exception for an error of the server."""
-    error = response.error
-    assert error is not None
-    data = None if error.data is msgspec.UNSET else error.data
-    return _ERRORS.get(error.code, McpError)(error.message, code=error.code, data=data)

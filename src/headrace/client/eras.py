@@ -1,32 +1,42 @@
 """How a connection begins: which revision is spoken.
 
 2026-07-28, Versioning and Streamable HTTP, Backward Compatibility: ask with ``server/discover`` first. An answer, or
-an error that only a server of this era knows, settles it; anything else is a server with a handshake.
+an error that only a server of this era knows, settles it; anything else is a server with a handshake. Over HTTP that
+is remembered for a while, so that the next connection does not ask in vain (2026-07-28, Versioning).
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Literal
+import time
+from functools import partial
+from typing import Any, Literal, get_args
 
 import msgspec
 
-from ..exceptions import ClientError
+from ..exceptions import ClientError, McpError
 from ..protocol.errors import HEADER_MISMATCH, MISSING_CLIENT_CAPABILITY, UNSUPPORTED_VERSION
 from ..protocol.jsonrpc import Response
 from ..protocol.results import SERVER_INFO
 from ..protocol.types import DiscoverResult, Implementation, InitializeRequestParams, InitializeResult
 from ..protocol.versions import ERAS, HANDSHAKE_VERSIONS, LATEST, LATEST_HANDSHAKE, MODERN_VERSIONS, Era, era
-from .connection import Connection, error_of
+from .connection import Connection
+from .errors import error_of
 from .transports.base import Refused
 
-__all__ = ["Mode", "begin"]
+__all__ = ["Mode", "begin", "forget_servers"]
 
 Mode = Literal["auto", "modern", "legacy"]
 
 _BEGIN_SECONDS = 30.0
 _NOT_A_VERDICT = (401, 403, 407, 408, 429)
 """Refusals that say nothing of the revision."""
+_REMEMBERED = 1000
+_REMEMBER_SECONDS = 3600.0
+"""A server may learn a newer revision."""
+_known: dict[str, tuple[Era, float]] = {}
+"""The URL of a server that needs a handshake, without its query: the revision to begin with, until when. An origin may
+have several servers."""
 _decode_discover = msgspec.json.Decoder(DiscoverResult).decode
 _decode_initialize = msgspec.json.Decoder(InitializeResult).decode
 
@@ -35,11 +45,15 @@ class _Supported(msgspec.Struct):
     supported: list[str]
 
 
-async def begin(connection: Connection, mode: Mode, version: str | None, timeout: float | None) -> None:
-    """Agree on a revision. `version` allows only that one.
+async def begin(connection: Connection, mode: str, version: str | None, timeout: float | None) -> None:
+    """Agree on a revision. `version` allows only that one; it may stand for the mode, too.
 
     Raises ClientError where there is none, or the server can't be reached.
     """
+    if mode in ERAS and version is None:
+        version = mode
+    elif mode not in get_args(Mode):
+        raise ClientError(f"Unknown mode {mode!r}: one of {', '.join((*get_args(Mode), *ERAS))}")
     wanted = era(version) if version is not None else None
     if version is not None and wanted is None:
         raise ClientError(f"Unknown protocol version {version!r}: known are {', '.join(ERAS)}")
@@ -50,17 +64,50 @@ async def begin(connection: Connection, mode: Mode, version: str | None, timeout
         async with asyncio.timeout(seconds):
             if mode == "legacy":
                 await _initialize(connection, wanted or LATEST_HANDSHAKE)
-                return
-            fallback = await _discover(connection, wanted or LATEST, pinned=wanted is not None)
-            if fallback is None:
-                return
-            if mode == "modern":
-                raise ClientError(
-                    f"{connection.transport.name} needs a handshake (initialize): connect with mode='auto' or 'legacy'"
-                )
-            await _initialize(connection, fallback)
+            elif not (mode == "auto" and await _begun_as_before(connection)):
+                await _probe(connection, mode, wanted)
     except TimeoutError:
         raise ClientError(f"{connection.transport.name} did not answer within {seconds:g} seconds") from None
+
+
+def forget_servers() -> None:
+    """Ask every server anew what it speaks."""
+    _known.clear()
+
+
+async def _begun_as_before(connection: Connection) -> bool:
+    """A handshake, where the server needed one before. False where it is unknown, or no longer so."""
+    name = connection.transport.name
+    fallback, until = _known.get(name, (LATEST, 0.0))
+    if time.monotonic() >= until:
+        return False
+    try:
+        await _initialize(connection, fallback)
+    except (McpError, Refused) as error:
+        if isinstance(error, Refused) and not _is_verdict(error):
+            raise
+        _known.pop(name, None)
+        return False
+    return True
+
+
+async def _probe(connection: Connection, mode: str, wanted: Era | None) -> None:
+    fallback = await _discover(connection, wanted or LATEST, pinned=wanted is not None)
+    if fallback is None:
+        return
+    transport = connection.transport
+    if mode == "modern":
+        raise ClientError(f"{transport.name} needs a handshake (initialize): connect with mode='auto' or 'legacy'")
+    await _initialize(connection, fallback)
+    if transport.mirrors_headers:  # over HTTP; the process of a server is a new one each time
+        _known.pop(transport.name, None)
+        _known[transport.name] = fallback, time.monotonic() + _REMEMBER_SECONDS
+        if len(_known) > _REMEMBERED:
+            del _known[next(iter(_known))]
+
+
+def _is_verdict(refused: Refused) -> bool:
+    return 400 <= refused.status < 500 and refused.status not in _NOT_A_VERDICT
 
 
 async def _discover(connection: Connection, wanted: Era, *, pinned: bool) -> Era | None:
@@ -72,7 +119,7 @@ async def _discover(connection: Connection, wanted: Era, *, pinned: bool) -> Era
         try:
             response = await connection.exchange("server/discover", {"_meta": connection.request_meta})
         except Refused as refused:
-            if 400 <= refused.status < 500 and refused.status not in _NOT_A_VERDICT:
+            if _is_verdict(refused):
                 return LATEST_HANDSHAKE
             raise
         if response.error is None:
@@ -156,5 +203,14 @@ async def _initialize(connection: Connection, wanted: Era) -> None:
     connection.server_info = result.server_info
     connection.server_capabilities = result.capabilities
     connection.instructions = result.instructions
+    connection.session.begin = partial(_initialize_again, connection, agreed)
     await connection.notify("notifications/initialized")
     await connection.transport.listen()
+
+
+async def _initialize_again(connection: Connection, agreed: Era) -> None:
+    try:
+        async with asyncio.timeout(_BEGIN_SECONDS):
+            await _initialize(connection, agreed)
+    except TimeoutError:
+        raise ClientError(f"{connection.transport.name} did not begin a new session") from None

@@ -60,7 +60,7 @@ class Notice(NamedTuple):
     params: dict[str, Any]
 
 
-ElicitationHandler = Callable[[str, "type[dict[str, Any]] | None", ElicitRequestParams, HandlerContext], Any]
+ElicitationHandler = Callable[[str, Any, ElicitRequestParams, HandlerContext], Any]
 """(message, response type, params, context) -> the form's content (a dict, dataclass, struct or model), or an
 ElicitResult. The response type builds the content; it is None where there is no form: by URL, the answer is whether
 the user agreed to open `params.url`."""
@@ -94,7 +94,7 @@ class Handlers:
         self._elicitation = elicitation
         self._sampling = sampling
         self._sampling_capabilities = sampling_capabilities or {}
-        self._roots = roots
+        self.roots = roots
         self._log = log
         self._message = message
 
@@ -108,7 +108,7 @@ class Handlers:
         return ClientCapabilities(
             elicitation=None if self._elicitation is None else modes,
             sampling=None if self._sampling is None else self._sampling_capabilities,
-            roots=None if self._roots is None else {},
+            roots=None if self.roots is None else {"listChanged": True} if era.handshake else {},
         )
 
     async def answer(self, method: str, params: Raw, context: HandlerContext) -> Result:
@@ -120,8 +120,8 @@ class Handlers:
         if method == "sampling/createMessage" and self._sampling is not None:
             asked = _decode_sampling(params)
             return _sampled(await _called(self._sampling, asked.messages, asked, context))
-        if method == "roots/list" and self._roots is not None:
-            roots = await _called(self._roots, context) if callable(self._roots) else self._roots
+        if method == "roots/list" and self.roots is not None:
+            roots = await _called(self.roots, context) if callable(self.roots) else self.roots
             return ListRootsResult(roots=[Root(uri=root) if isinstance(root, str) else root for root in roots])
         raise MethodNotFound(f"This client has no handler for {method}")
 
@@ -150,7 +150,11 @@ class Handlers:
             return ElicitResult(action=answer.action, meta=answer.meta)
         # What was left out gets the form's default (SEP-1034).
         fields: dict[str, Any] = form.get("properties") or {}
-        defaults = {name: field["default"] for name, field in fields.items() if "default" in field}
+        defaults = {
+            name: cast("dict[str, Any]", field)["default"]
+            for name, field in fields.items()
+            if isinstance(field, dict) and "default" in field
+        }
         return ElicitResult(action="accept", content={**defaults, **(answer.content or {})}, meta=answer.meta)
 
 

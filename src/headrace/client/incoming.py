@@ -33,7 +33,7 @@ _decode_cancelled = msgspec.json.Decoder(CancelledNotificationParams).decode
 class Incoming:
     """Notes are heard in order, before the stream goes on; a question is answered by a task of its own."""
 
-    def __init__(self, transport: Transport, handlers: Handlers, heard: Callable[[str], None]) -> None:
+    def __init__(self, transport: Transport, handlers: Handlers, heard: Callable[[str, Raw], None]) -> None:
         self._transport = transport
         self._handlers = handlers
         self._heard = heard
@@ -69,7 +69,7 @@ class Incoming:
             await asyncio.wait(self._tasks, timeout=_CLOSE_SECONDS)
 
     async def _noted(self, note: Notification, era: Era) -> None:
-        self._heard(note.method)
+        self._heard(note.method, note.params)
         try:
             if note.method == "notifications/progress":
                 await self._progressed(note.method, _decode_progress(note.params))

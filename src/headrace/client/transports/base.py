@@ -13,7 +13,7 @@ from ...exceptions import ClientError
 from ...protocol.jsonrpc import Message, Response
 from ...protocol.versions import Era
 
-__all__ = ["Hear", "Outgoing", "Refused", "Transport"]
+__all__ = ["Hear", "Lost", "Outgoing", "Refused", "Transport"]
 
 Hear = Callable[[Message], Awaitable[None]]
 """Takes a notification or a question of the server; never raises."""
@@ -22,15 +22,25 @@ Hear = Callable[[Message], Awaitable[None]]
 class Refused(ClientError):
     """The server refused at the level of HTTP, without a JSON-RPC answer to the request."""
 
-    def __init__(self, message: str, status: int) -> None:
+    def __init__(self, message: str, status: int, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.status = status
+        self.retry_after = retry_after
+        """Seconds that the server wants to be left alone (RFC 9110, 10.2.3); None where it says nothing."""
+
+
+class Lost(ClientError):
+    """The connection failed. `sent` is False where nothing of the request can have reached the server."""
+
+    def __init__(self, message: str, *, sent: bool) -> None:
+        super().__init__(message)
+        self.sent = sent
 
 
 class Outgoing(NamedTuple):
     """One request on its way."""
 
-    id: int
+    id: int | str
     method: str
     body: bytes
     headers: Mapping[str, str]
@@ -62,7 +72,7 @@ class Transport(Protocol):
     async def request(self, outgoing: Outgoing, hear: Hear) -> Response:
         """The response. Cancelling this closes the request's stream.
 
-        Raises Refused, or another ClientError where the connection failed or the server broke the protocol.
+        Raises Refused, Lost, or another ClientError where the server broke the protocol.
         """
         ...
 

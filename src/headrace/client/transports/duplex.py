@@ -64,9 +64,10 @@ _decode_marked = msgspec.json.Decoder(_Marked).decode
 class _Waiting:
     """A request that waits for its response: what it hears by itself, and whether a handler made it."""
 
-    __slots__ = ("nested", "said")
+    __slots__ = ("answered", "nested", "said")
 
     def __init__(self) -> None:
+        self.answered = False
         self.said: asyncio.Queue[Message | ClientError] = asyncio.Queue()
         self.nested = _hearing.get()
 
@@ -141,7 +142,8 @@ class DuplexTransport:
             # In words that `eras` understands: there is a server, but none that knows the question.
             raise Refused(f"{self._name} does not answer server/discover", 404) from None
         except asyncio.CancelledError:
-            if not self._agreed and not probe:  # with a handshake, the client says so itself
+            # With a handshake the client says so itself, and that of the handshake must not be cancelled.
+            if not self._agreed and not probe and outgoing.method != "initialize":
                 await self._give_up(channel, outgoing.id)
             raise
         finally:
@@ -163,7 +165,7 @@ class DuplexTransport:
             raise self._failure
         return self._channel
 
-    async def _give_up(self, channel: Channel, id: int) -> None:
+    async def _give_up(self, channel: Channel, id: int | str) -> None:
         """There is no stream to close: the cancellation is said (2026-07-28, stdio, Cancellation)."""
         params = CancelledNotificationParams(request_id=id, reason="The client gave the request up")
         with contextlib.suppress(ClientError, TimeoutError):
@@ -194,15 +196,18 @@ class DuplexTransport:
         return [item for item in items if not isinstance(item, McpError)]
 
     def _route(self, message: Message) -> None:
+        """To whom it is for. What nobody waits for is dropped here, so that no server fills our memory with it."""
+        unheard = self._heard
         if isinstance(message, Response):
             waiting = self._of(message)
-            if waiting is not None and waiting.nested:
-                waiting.said.put_nowait(message)
+            if waiting is None or waiting.answered:
+                logger.debug("%s answered a request that nobody waits for: %r", self._name, message.id)
                 return
-        unheard = self._heard
-        if isinstance(message, Notification):
-            waiting = self._subscription(message)
-            if waiting is not None:
+            waiting.answered = True
+            if waiting.nested:
+                unheard = waiting.said
+        else:
+            if isinstance(message, Notification) and (waiting := self._subscription(message)):
                 unheard = waiting.said
             if unheard.qsize() >= MAX_UNHEARD:
                 logger.warning("%s says more than is heard: %s was dropped", self._name, message.method)
@@ -220,8 +225,6 @@ class DuplexTransport:
                 await hear(message)
             elif waiting := self._of(message):
                 waiting.said.put_nowait(message)
-            else:
-                logger.debug("%s answered a request that nobody waits for: %r", self._name, message.id)
 
     def _of(self, response: Response) -> _Waiting | None:
         """Who waits for a response. An error without an id, of a server that could not read one, is taken by the only
@@ -256,6 +259,7 @@ class _Held:
             await asyncio.wait([self._entered, self._task], return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:
             self._task.cancel()
+            await asyncio.wait([self._task])
             raise
         if not self._entered.done():
             await self._task

@@ -3,15 +3,15 @@
 Each message is a POST of its own; the answer is JSON or an SSE stream. Up to 2025-11-25 there may be a session: its id
 goes with every request, a GET stream carries what belongs to no call, and a POST stream that ends early is resumed
 with ``Last-Event-ID`` (2025-11-25, basic, transports, Resumability and Redelivery). In 2026-07-28 closing the stream
-of a request is how it is cancelled, and nothing is resumed.
+of a request is how it is cancelled, and nothing is resumed. `repeating` says what is sent again after a failure.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import httpx2
@@ -19,8 +19,10 @@ import httpx2
 from ...exceptions import ClientError, McpError
 from ...protocol.jsonrpc import Message, Response, decode, decode_batch, is_batch
 from ...protocol.versions import Era
-from .base import Hear, Outgoing, Refused
-from .sse_parser import MAX_EVENT_BYTES, SseParser
+from .base import Hear, Lost, Outgoing, Refused
+from .repeating import again, wait_before
+from .sse_parser import SseParser
+from .wire import GET, POST, Auth, HttpWire, MakeHttp, is_stream, media_of
 
 __all__ = ["StreamableHttpTransport"]
 
@@ -35,12 +37,14 @@ _MAX_WAIT = 30.0
 _FIRST_LISTEN_SECONDS = 1.0
 _END_SECONDS = 2.0
 _DRAIN_SECONDS = 0.05
-_TIMEOUT = httpx2.Timeout(None, connect=15.0, write=60.0)
-_LIMITS = httpx2.Limits(max_connections=None, max_keepalive_connections=32, keepalive_expiry=30.0)
-# Compressed bodies would hide their size from the limits.
-_HEADERS = {"accept-encoding": "identity", "user-agent": "headrace"}
-_POST = {"accept": "application/json, text/event-stream", "content-type": "application/json"}
-_GET = {"accept": "text/event-stream", "cache-control": "no-store"}
+
+
+class _Unavailable(Refused):
+    """503 that comes with an error of JSON-RPC."""
+
+    def __init__(self, refused: Refused, answer: Response) -> None:
+        super().__init__(str(refused), refused.status, refused.retry_after)
+        self.answer = answer
 
 
 class StreamableHttpTransport:
@@ -54,76 +58,94 @@ class StreamableHttpTransport:
         url: str,
         *,
         headers: Mapping[str, str] | None = None,
-        auth: str | None = None,
-        http_client: Callable[[], httpx2.AsyncClient] | None = None,
+        auth: Auth | None = None,
+        http_client: MakeHttp | None = None,
     ) -> None:
-        self._headers = {**_HEADERS, **{name.lower(): value for name, value in (headers or {}).items()}}
-        if auth is not None:
-            self._headers["authorization"] = f"Bearer {auth}"
-        self._url = httpx2.URL(url)
-        self._make = http_client or _make_client
-        self._http: httpx2.AsyncClient | None = None
+        self._wire = HttpWire(url, headers, auth, http_client)
         self._hear: Hear | None = None
         self._listener: asyncio.Task[None] | None = None
         self._era: Era | None = None
+        self._reached = False
         self.session_id: str | None = None
 
     @property
     def name(self) -> str:
-        return f"{self._url.scheme}://{self._url.netloc.decode('ascii').rpartition('@')[2]}{self._url.path}"
+        return self._wire.name
 
     async def open(self, hear: Hear) -> None:
-        self._http = self._make()
+        self._wire.open()
         self._hear = hear
+        self._reached = False
 
     async def close(self) -> None:
-        listener, self._listener = self._listener, None
-        if listener is not None:
-            listener.cancel()
-            await asyncio.wait([listener])
-        http = self._http
-        if http is None:
+        await self._stop_listening()
+        if not self._wire.is_open:
             return
         try:
             if self.session_id is not None:
                 await self._end_session()
         finally:
-            self._http = self._hear = self._era = self.session_id = None
-            await http.aclose()
+            self._hear = self._era = self.session_id = None
+            await self._wire.close()
 
     def agree(self, era: Era) -> None:
         self._era = era
 
     async def request(self, outgoing: Outgoing, hear: Hear) -> Response:
+        if outgoing.method == "initialize":  # also where the session of an earlier one is gone
+            await self._stop_listening()
+            self._era = self.session_id = None
+        sent = outgoing
+        attempt = 1
+        while True:
+            try:
+                return await self._asked(sent, hear)
+            except (Refused, Lost) as error:
+                attempt += 1
+                wait = wait_before(attempt, outgoing.method, error, reached=self._reached)
+                if wait is None:
+                    if isinstance(error, _Unavailable):
+                        return error.answer
+                    raise
+                logger.debug("%s: %s is sent again in %.2f seconds: %s", self.name, outgoing.method, wait, error)
+            await asyncio.sleep(wait)
+            sent = again(outgoing, attempt)
+
+    async def _asked(self, outgoing: Outgoing, hear: Hear) -> Response:
         parser = SseParser()
         try:
-            async with self._exchange("POST", {**_POST, **outgoing.headers}, outgoing.body) as response:
-                if outgoing.method == "initialize" and response.is_success:
-                    self.session_id = response.headers.get("mcp-session-id")
-                if _media(response) == "text/event-stream" and response.is_success:
+            async with self._exchange("POST", {**POST, **outgoing.headers}, outgoing.body) as response:
+                self._reached = True
+                if outgoing.method == "initialize":
+                    self._initialized(response)
+                if is_stream(response):
                     answer = await self._drain(response, parser, hear, outgoing.id)
                 else:
                     answer = await self._single(response, outgoing.id)
         except httpx2.TransportError as error:
             # What has been sent can be asked for again only where the stream said how.
             if not self._can_resume(parser):
-                raise self._failed(error) from error
+                raise self._wire.lost(error) from error
             answer = None
         while answer is None:
             if not self._can_resume(parser):
-                raise ClientError(f"{self.name} ended the stream of {outgoing.method} without an answer")
+                raise Lost(f"{self.name} ended the stream of {outgoing.method} without an answer", sent=True)
             answer = await self._resume(outgoing, parser, hear)
         return answer
 
+    def _initialized(self, response: httpx2.Response) -> None:
+        if response.is_success:
+            self.session_id = response.headers.get("mcp-session-id")
+
     async def send(self, body: bytes) -> None:
         try:
-            async with self._exchange("POST", _POST, body) as response:
+            async with self._exchange("POST", POST, body) as response:
                 if not response.is_success:
-                    raise self._refusal(response, await self._text(response))
-                if _media(response) != "text/event-stream":
-                    await self._text(response)
+                    raise self._refusal(response, await self._wire.text(response))
+                if media_of(response) != "text/event-stream":
+                    await self._wire.text(response)
         except httpx2.TransportError as error:
-            raise self._failed(error) from error
+            raise self._wire.lost(error) from error
 
     async def listen(self) -> None:
         opened = asyncio.Event()
@@ -146,9 +168,9 @@ class StreamableHttpTransport:
             parser.reset()
             answer = None
             try:
-                async with self._exchange("GET", {**_GET, "last-event-id": before}) as response:
-                    if not response.is_success or _media(response) != "text/event-stream":
-                        raise self._refusal(response, await self._text(response))
+                async with self._exchange("GET", {**GET, "last-event-id": before}) as response:
+                    if not is_stream(response):  # which refuses the stream, not the request: that may have run
+                        raise Lost(str(self._refusal(response, await self._wire.text(response))), sent=True)
                     answer = await self._drain(response, parser, hear, outgoing.id)
             except httpx2.TransportError as error:
                 logger.debug("%s: a stream broke while it was resumed: %r", self.name, error)
@@ -174,14 +196,14 @@ class StreamableHttpTransport:
 
     async def _listen_once(self, parser: SseParser, hear: Hear, opened: asyncio.Event) -> bool:
         """False where the server offers no such stream, or the session is gone."""
-        headers = dict(_GET)
+        headers = dict(GET)
         if parser.last_event_id is not None:
             headers["last-event-id"] = parser.last_event_id
         parser.reset()
         try:
             async with self._exchange("GET", headers) as response:
                 opened.set()
-                if response.is_success and _media(response) == "text/event-stream":
+                if is_stream(response):
                     await self._drain(response, parser, hear, None)
                     return True
                 if response.status_code == 400 and parser.last_event_id is not None:
@@ -198,48 +220,26 @@ class StreamableHttpTransport:
         except (ClientError, httpx2.TransportError, TimeoutError) as error:
             logger.debug("%s: the session could not be ended: %r", self.name, error)
 
-    @asynccontextmanager
-    async def _exchange(
+    def _exchange(
         self, method: str, headers: Mapping[str, str], body: bytes | None = None
-    ) -> AsyncGenerator[httpx2.Response, None]:
-        """One HTTP request with its response open; a redirect to the same place is followed once."""
-        response = await self._sent(method, headers, body)
-        try:
-            if response.status_code in (307, 308) and "location" in response.headers:
-                await response.aclose()
-                self._url = self._same_place(response.headers["location"])
-                response = await self._sent(method, headers, body)
-            yield response
-        finally:
-            await response.aclose()
-
-    async def _sent(self, method: str, headers: Mapping[str, str], body: bytes | None) -> httpx2.Response:
-        if self._http is None:
-            raise ClientError(f"Not connected to {self.name}: use the client in `async with client:`")
-        every = {**self._headers, **headers}
+    ) -> AbstractAsyncContextManager[httpx2.Response]:
+        every = dict(headers)
         if self._era is not None:
             every["mcp-protocol-version"] = self._era.version
         if self.session_id is not None:
             every["mcp-session-id"] = self.session_id
-        try:
-            request = self._http.build_request(method, self._url, headers=every, content=body)
-            return await self._http.send(request, stream=True, follow_redirects=False)
-        except (httpx2.InvalidURL, httpx2.UnsupportedProtocol, httpx2.LocalProtocolError) as error:
-            raise ClientError(f"Can't send to {self.name}: {error}") from error
+        return self._wire.exchange(method, every, body)
 
-    def _same_place(self, location: str) -> httpx2.URL:
-        """Credentials and sessions don't travel to another origin, nor back to plain http."""
-        target = self._url.join(location)
-        upgraded = self._url.scheme == "http" and target.scheme == "https"
-        same = target.scheme == self._url.scheme and target.port == self._url.port
-        if target.host != self._url.host or not (same or upgraded):
-            raise ClientError(f"{self.name} redirects to another origin, {target.scheme}://{target.host}: not followed")
-        return target
+    async def _stop_listening(self) -> None:
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            listener.cancel()
+            await asyncio.wait([listener])
 
-    async def _single(self, response: httpx2.Response, id: int) -> Response:
+    async def _single(self, response: httpx2.Response, id: int | str) -> Response:
         """The answer as one JSON object: a result, or an error that comes with an HTTP error status."""
-        body = await self._text(response)
-        if _media(response) == "application/json":
+        body = await self._wire.text(response)
+        if media_of(response) == "application/json":
             try:
                 message = decode(body)
             except McpError as error:
@@ -249,6 +249,8 @@ class StreamableHttpTransport:
             if self._session_gone(response):
                 raise self._refusal(response, body)
             if isinstance(message, Response) and (message.id == id or (message.id is None and message.error)):
+                if response.status_code == 503 and message.error is not None:
+                    raise _Unavailable(self._refusal(response, body), message)
                 return message
             raise ClientError(f"{self.name} sent a message that does not answer the request")
         if response.is_success:
@@ -256,7 +258,7 @@ class StreamableHttpTransport:
         raise self._refusal(response, body)
 
     async def _drain(
-        self, response: httpx2.Response, parser: SseParser, hear: Hear, wanted: int | None
+        self, response: httpx2.Response, parser: SseParser, hear: Hear, wanted: int | str | None
     ) -> Response | None:
         """Hear what a stream says, until the response with the id `wanted` comes (it is returned) or the end."""
         chunks = response.aiter_bytes()
@@ -287,40 +289,13 @@ class StreamableHttpTransport:
         except McpError as error:
             raise ClientError(f"{self.name} sent what is no JSON-RPC message: {error}") from None
 
-    async def _text(self, response: httpx2.Response) -> bytes:
-        body = bytearray()
-        async for chunk in response.aiter_bytes():
-            body += chunk
-            if len(body) > MAX_EVENT_BYTES:
-                raise ClientError(f"{self.name} sent more than {MAX_EVENT_BYTES} bytes")
-        return bytes(body)
-
     def _session_gone(self, response: httpx2.Response) -> bool:
-        return response.status_code == 404 and self.session_id is not None
+        return response.status_code == 404 and "mcp-session-id" in response.request.headers
 
     def _refusal(self, response: httpx2.Response, body: bytes) -> Refused:
-        status = response.status_code
         if self._session_gone(response):
-            return Refused(f"{self.name} no longer knows the session: connect again", status)
-        try:
-            message = decode(body)
-            said = message.error.message if isinstance(message, Response) and message.error else ""
-        except McpError:
-            said = body[:200].decode(errors="replace") if _media(response).startswith("text/plain") else ""
-        if status == 401:
-            said = said or "credentials are needed, or these are not accepted"
-        return Refused(f"{self.name} answered {status} {response.reason_phrase}{': ' if said else ''}{said}", status)
-
-    def _failed(self, error: httpx2.TransportError) -> ClientError:
-        return ClientError(f"The connection to {self.name} failed: {str(error) or type(error).__name__}")
-
-
-def _make_client() -> httpx2.AsyncClient:
-    return httpx2.AsyncClient(timeout=_TIMEOUT, limits=_LIMITS, follow_redirects=False)
-
-
-def _media(response: httpx2.Response) -> str:
-    return response.headers.get("content-type", "").partition(";")[0].strip().lower()
+            return Refused(f"{self.name} no longer knows the session: connect again", response.status_code)
+        return self._wire.refusal(response, body)
 
 
 async def _read_out(chunks: AsyncIterator[Any]) -> None:

@@ -8,10 +8,14 @@ from ...call import Served
 from ...transports.memory import memory_channel
 from .duplex import DuplexTransport
 
-__all__ = ["MemoryTransport"]
+__all__ = ["FastMCPTransport", "MemoryTransport"]
 
 
 class MemoryTransport(DuplexTransport):
     def __init__(self, server: Served) -> None:
         name = f"the server {getattr(server, 'name', type(server).__name__)!r}"
         super().__init__(name, partial(memory_channel, server))
+
+
+FastMCPTransport = MemoryTransport
+"""The name that users of FastMCP know."""

@@ -1,7 +1,8 @@
 """stdio, the client's side: starts the server as a process of its own and talks to it over its stdin and stdout.
 
-What it writes to stderr goes where this process's stderr goes. The end is the specification's: stdin is closed, then
-the process is asked to terminate, then it is killed, each after a while (2026-07-28, stdio, Shutdown).
+What it writes to stderr goes where this process's stderr goes, or into a log file. The end is the specification's:
+stdin is closed, then the process is asked to terminate, then it is killed, each after a while (2026-07-28, stdio,
+Shutdown).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import sys
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import IO, Any
 
 from ...exceptions import ClientError
 from ...settings import variable
@@ -44,41 +46,55 @@ def default_environment() -> dict[str, str]:
 
 
 class StdioTransport(DuplexTransport):
-    """`command` is started without a shell. `env` goes on top of `default_environment`."""
+    """`command` is started without a shell. `env` goes on top of `default_environment`. What the server writes to
+    stderr goes into `log_file`: a path, whose file is appended to, or an open file."""
 
     def __init__(
         self,
         command: str,
-        args: Sequence[str] = (),
+        args: Sequence[str] | None = None,
         env: Mapping[str, str] | None = None,
         cwd: str | os.PathLike[str] | None = None,
+        *,
+        log_file: Path | IO[Any] | None = None,
     ) -> None:
         # The arguments may hold secrets, so messages name the command alone.
         super().__init__(f"the server {Path(command).name!r}", self._process, probe_seconds=_PROBE_SECONDS)
         self.command = command
-        self.args = list(args)
+        self.args = list(args or ())
         self.env = dict(env or {})
         self.cwd = cwd
+        self.log_file = log_file
 
     @asynccontextmanager
     async def _process(self) -> AsyncGenerator[_Process]:
+        process = await self._started()
         try:
+            yield process
+        finally:
+            await process.end()
+
+    async def _started(self) -> _Process:
+        log: IO[Any] | None = None
+        try:
+            # The process has a descriptor of its own for it.
+            log = open(self.log_file, "ab") if isinstance(self.log_file, Path) else self.log_file  # noqa: ASYNC230, SIM115
             _, process = await asyncio.get_running_loop().subprocess_exec(
                 lambda: _Process(self.name),
                 self.command,
                 *self.args,
                 env={**default_environment(), **self.env},
                 cwd=self.cwd,
-                stderr=None,
+                stderr=log,
                 # A group of its own: what a launcher started ends with it, and Ctrl-C here is for us to hear.
                 start_new_session=sys.platform != "win32",
             )
         except (OSError, ValueError) as error:
             raise ClientError(f"Can't start {self.name}: {error}") from error
-        try:
-            yield process
         finally:
-            await process.end()
+            if isinstance(self.log_file, Path) and log is not None:
+                log.close()
+        return process
 
 
 class _Process(asyncio.SubprocessProtocol):

@@ -1,13 +1,16 @@
-"""Prompts of a server to the client's model: ``Client(server, sampling_handler=handler)``."""
+"""Prompts of a server to the client's model: ``Client(server, sampling_handler=handler)``.
+
+`handlers.anthropic` and `handlers.openai` are ready for the clients of these two.
+"""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable
 
-from ..protocol.types import CreateMessageRequestParams as SamplingParams
-from ..protocol.types import CreateMessageResult, SamplingMessage, TextContent
-from .handlers import HandlerContext, SamplingHandler
+from ...protocol.types import CreateMessageRequestParams as SamplingParams
+from ...protocol.types import CreateMessageResult, SamplingMessage, TextContent
+from ..handlers import HandlerContext, SamplingHandler
 
 __all__ = [
     "ClientSamplingHandler",

@@ -1,0 +1,159 @@
+"""HTTP as both transports of HTTP need it: requests to one server, bodies with a limit, errors in one line.
+
+Credentials and sessions go to the server's origin alone: a redirect is followed only there, and only once.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import asynccontextmanager
+from functools import cache
+
+import httpx2
+
+from ...exceptions import ClientError, McpError
+from ...protocol.jsonrpc import Response, decode
+from .base import Lost, Refused
+from .repeating import retry_after
+from .sse_parser import MAX_EVENT_BYTES
+
+__all__ = ["GET", "POST", "Auth", "HttpWire", "MakeHttp", "is_stream", "media_of"]
+
+Auth = str | httpx2.Auth
+"""A bearer token, or what signs requests."""
+MakeHttp = Callable[[], httpx2.AsyncClient]
+
+_TIMEOUT = httpx2.Timeout(None, connect=15.0, write=60.0)
+_LIMITS = httpx2.Limits(max_connections=None, max_keepalive_connections=32, keepalive_expiry=30.0)
+# Compressed bodies would hide their size from the limits.
+_HEADERS = {"accept-encoding": "identity", "user-agent": "headrace"}
+POST = {"accept": "application/json, text/event-stream", "content-type": "application/json"}
+GET = {"accept": "text/event-stream", "cache-control": "no-store"}
+_UNSENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
+
+
+class HttpWire:
+    """`headers` go with every request."""
+
+    def __init__(
+        self, url: str, headers: Mapping[str, str] | None, auth: Auth | None, http_client: MakeHttp | None
+    ) -> None:
+        try:
+            self.url = httpx2.URL(url)
+        except httpx2.InvalidURL as error:
+            raise ClientError(f"Can't connect to {url!r}: {error}") from None
+        if self.url.scheme not in ("http", "https") or not self.url.host:
+            raise ClientError(f"Can't connect to {url!r}: a URL begins with http:// or https:// and a host")
+        self._headers = {**_HEADERS, **{name.lower(): value for name, value in (headers or {}).items()}}
+        self._auth = None if isinstance(auth, str) else auth
+        if isinstance(auth, str):
+            self._headers["authorization"] = f"Bearer {auth}"
+        self._make = http_client or _make_client
+        self._http: httpx2.AsyncClient | None = None
+
+    @property
+    def name(self) -> str:
+        """The URL without what may be secret in it."""
+        return f"{self.url.scheme}://{self.url.netloc.decode('ascii').rpartition('@')[2]}{self.url.path}"
+
+    @property
+    def is_open(self) -> bool:
+        return self._http is not None
+
+    def open(self) -> None:
+        self._http = self._make()
+
+    async def close(self) -> None:
+        http, self._http = self._http, None
+        if http is not None:
+            await http.aclose()
+
+    @asynccontextmanager
+    async def exchange(
+        self, method: str, headers: Mapping[str, str], body: bytes | None = None, url: httpx2.URL | None = None
+    ) -> AsyncGenerator[httpx2.Response, None]:
+        """One HTTP request with its response open; `url` where it is another than the server's.
+
+        Raises ClientError, and httpx2.TransportError for `lost`.
+        """
+        response = await self._sent(method, url or self.url, headers, body)
+        try:
+            if response.status_code in (307, 308) and "location" in response.headers:
+                await response.aclose()
+                target = self.same_origin(response.headers["location"], url or self.url, "redirects to", upgrade=True)
+                if url is None:
+                    self.url = target
+                response = await self._sent(method, target, headers, body)
+            yield response
+        finally:
+            await response.aclose()
+
+    async def _sent(
+        self, method: str, url: httpx2.URL, headers: Mapping[str, str], body: bytes | None
+    ) -> httpx2.Response:
+        if self._http is None:
+            raise ClientError(f"Not connected to {self.name}: use the client in `async with client:`")
+        try:
+            request = self._http.build_request(method, url, headers={**self._headers, **headers}, content=body)
+            if self._auth is None:
+                return await self._http.send(request, stream=True, follow_redirects=False)
+            return await self._http.send(request, stream=True, follow_redirects=False, auth=self._auth)
+        except (httpx2.InvalidURL, httpx2.UnsupportedProtocol, httpx2.LocalProtocolError) as error:
+            raise ClientError(f"Can't send to {self.name}: {error}") from error
+
+    def same_origin(self, location: str, base: httpx2.URL, what: str, *, upgrade: bool = False) -> httpx2.URL:
+        """A URL that the server gives. Raises ClientError for another origin; `upgrade` allows https for http."""
+        try:
+            target = base.join(location)
+        except httpx2.InvalidURL:
+            raise ClientError(f"{self.name} {what} something that is no URL") from None
+        upgraded = upgrade and base.scheme == "http" and target.scheme == "https"
+        same = target.scheme == base.scheme and target.port == base.port
+        if target.host != base.host or not (same or upgraded):
+            raise ClientError(f"{self.name} {what} another origin, {target.scheme}://{target.host}: not followed")
+        return target
+
+    async def text(self, response: httpx2.Response) -> bytes:
+        """The whole body. Raises ClientError past the limit."""
+        body = bytearray()
+        async for chunk in response.aiter_bytes():
+            body += chunk
+            if len(body) > MAX_EVENT_BYTES:
+                raise ClientError(f"{self.name} sent more than {MAX_EVENT_BYTES} bytes")
+        return bytes(body)
+
+    def refusal(self, response: httpx2.Response, body: bytes) -> Refused:
+        status = response.status_code
+        try:
+            message = decode(body)
+            said = message.error.message if isinstance(message, Response) and message.error else ""
+        except McpError:
+            said = body[:200].decode(errors="replace") if media_of(response).startswith("text/plain") else ""
+        if status == 401:
+            said = said or "credentials are needed, or these are not accepted"
+        text = f"{self.name} answered {status} {response.reason_phrase}{': ' if said else ''}{said}"
+        return Refused(text, status, retry_after(response.headers.get("retry-after")))
+
+    def lost(self, error: httpx2.TransportError) -> Lost:
+        text = f"The connection to {self.name} failed: {str(error) or type(error).__name__}"
+        return Lost(text, sent=not isinstance(error, _UNSENT))
+
+
+@cache
+def _trust() -> ssl.SSLContext:
+    """The certificates of this machine: to read them takes longer than to connect."""
+    return httpx2.create_ssl_context()
+
+
+def _make_client() -> httpx2.AsyncClient:
+    return httpx2.AsyncClient(verify=_trust(), timeout=_TIMEOUT, limits=_LIMITS, follow_redirects=False)
+
+
+def media_of(response: httpx2.Response) -> str:
+    return response.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def is_stream(response: httpx2.Response) -> bool:
+    """Whether the server speaks in events."""
+    return response.is_success and media_of(response) == "text/event-stream"
