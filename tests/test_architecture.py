@@ -84,6 +84,9 @@ DOORWAYS = {
     ("server/server.py", "as_proxy"): ("headrace.server.proxy",),
     # What a client talks to is known only when it is made: httpx2 costs nothing where a server is in memory.
     ("client/transports/__init__.py", "transport_for"): ("headrace.client.transports",),
+    ("client/transports/wire.py", "__init__"): ("headrace.client.auth",),
+    # Windows has no such locks.
+    ("client/auth/storage.py", "_locked"): ("fcntl",),
     ("state/sealer.py", "*"): ("cryptography",),
     # What is not served over HTTP starts without the HTTP server.
     ("server/run.py", "*"): ("uvicorn", "rich"),

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Settings", "endpoint_path", "expanded", "export", "read_env_file", "variable"]
+__all__ = ["Settings", "config_folder", "endpoint_path", "expanded", "export", "read_env_file", "variable"]
 
 _PREFIX = "HEADRACE_"
 _ENV_FILE = "HEADRACE_ENV_FILE"
@@ -201,6 +201,15 @@ def _unquoted(value: str) -> str:
 def variable(name: str) -> str | None:
     """A variable of the process environment that is not empty, or None."""
     return os.environ.get(name) or None
+
+
+def config_folder() -> Path:
+    """Where this program keeps what is the user's; it may not exist yet. ``HEADRACE_HOME`` names another place."""
+    given = variable(f"{_PREFIX}HOME")
+    if given:
+        return Path(given).expanduser()
+    base = variable("APPDATA" if os.name == "nt" else "XDG_CONFIG_HOME")
+    return (Path(base) if base else Path.home() / ".config") / "headrace"
 
 
 def export(variables: Mapping[str, str]) -> None:

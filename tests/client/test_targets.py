@@ -34,11 +34,17 @@ from headrace.client.transports import (
 )
 from headrace.client.transports.base import Refused
 from headrace.client.transports.joined import JoinedTransport
-from headrace.client.transports.member import Member
+from headrace.client.transports.member import Member, Part
 from headrace.exceptions import ClientError, McpError, ToolError
 from headrace.mcp_config import MCPConfig
-from headrace.protocol.types import PromptReference, ResourceTemplateReference
+from headrace.protocol.types import (
+    EmbeddedResource,
+    PromptReference,
+    ResourceLink,
+    ResourceTemplateReference,
+)
 from headrace.protocol.versions import LATEST, LATEST_HANDSHAKE
+from headrace.types import TextResourceContents
 
 Eventually = Callable[[Callable[[], Any]], Awaitable[None]]
 SECONDS = 20.0
@@ -259,6 +265,11 @@ def library() -> FastMCP:
         await asyncio.sleep(60)
         return ""
 
+    @mcp.tool
+    def recommend() -> list[Any]:
+        contents = TextResourceContents(uri="book://first", text="")
+        return [ResourceLink(uri="book://first", name="first"), EmbeddedResource(resource=contents)]
+
     @mcp.resource("book://first")
     def first() -> str:
         return "Call me Ishmael."
@@ -389,6 +400,37 @@ async def test_changes_are_told(kind: type[MemoryTransport], eventually: Eventua
         server.remove_tool("fail")
         await eventually(lambda: ("notifications/tools/list_changed", None) in heard)
         assert heard.count(updated) == 1
+
+
+async def test_changes_are_told_again_after_a_stream_broke(
+    eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What changed meanwhile is not known, so everything may have."""
+    monkeypatch.setattr(f"{Part.__module__}.MAX_WAIT", 0.01)
+    heard: list[str] = []
+    server = library()
+    transport = MemoryTransport(server)
+    members = {"a": Member(transport), "b": Member(MemoryTransport(small()))}
+    handler: dict[str, Any] = {"message_handler": lambda notice: heard.append(notice.method)}
+    async with asyncio.timeout(SECONDS), Client(JoinedTransport(members), **handler) as client:
+        await client.subscribe_resource("book://a/first")
+        part = client.transport._parts["a"]  # pyright: ignore[reportAttributeAccessIssue]
+        for id in part.requests_in_flight:
+            await part.cancel(id)
+        await eventually(lambda: {"notifications/tools/list_changed", "notifications/resources/updated"} <= {*heard})
+        heard.clear()
+        server.remove_tool("fail")
+        await server.notify_resource_updated("book://first")
+        await eventually(lambda: {"notifications/tools/list_changed", "notifications/resources/updated"} <= {*heard})
+
+
+async def test_what_a_result_names_can_be_read() -> None:
+    async with joined(MemoryTransport) as client:
+        link, embedded = (await client.call_tool("books_recommend")).content
+        assert isinstance(link, ResourceLink)
+        assert isinstance(embedded, EmbeddedResource)
+        assert link.uri == embedded.resource.uri == "book://books/first"
+        assert (await client.read_resource(link.uri))[0].text == "Call me Ishmael."  # pyright: ignore[reportAttributeAccessIssue]
 
 
 async def test_completion() -> None:

@@ -80,9 +80,10 @@ class Client:
 
     `mode`: "auto" asks what the server speaks, "modern" insists on requests without a handshake, "legacy" on a
     handshake; `protocol_version` (or a revision as `mode`) allows only that one. `sampling_capabilities` is what the
-    sampling handler can do beyond plain messages: ``{"tools": {}}``. `auth` is a bearer token. `timeout` in seconds
-    per operation, over all its rounds, whatever progress is told meanwhile; `init_timeout` the same for the beginning,
-    else `timeout` or 30. `cache`: whether lists and resources are kept as long as the server allows it (2026-07-28).
+    sampling handler can do beyond plain messages: ``{"tools": {}}``. `auth` is a bearer token, "oauth", or a login of
+    `headrace.client.auth`. `timeout` in seconds per operation, over all its rounds, whatever progress is told
+    meanwhile (a user who logs in takes no time); `init_timeout` the same for the beginning, else `timeout` or 30.
+    `cache`: whether lists and resources are kept as long as the server allows it (2026-07-28).
     """
 
     def __init__(
@@ -91,7 +92,7 @@ class Client:
         *,
         mode: Mode | str = "auto",
         headers: Mapping[str, str] | None = None,
-        auth: str | None = None,
+        auth: Any = None,
         timeout: timedelta | float | None = None,
         init_timeout: timedelta | float | None = None,
         cache: bool = True,
@@ -113,6 +114,8 @@ class Client:
         self._timeout = _seconds(timeout)
         self._init_timeout = self._timeout if init_timeout is None else _seconds(init_timeout)
         self._cache = ResponseCache() if cache else None
+        if self._cache is not None and (on_login := getattr(self.transport, "on_login", None)):
+            on_login(self._cache.end_connection)  # the next user must not see what was private
         self._progress = progress_handler
         self._handlers = Handlers(
             elicitation=elicitation_handler and create_elicitation_callback(elicitation_handler),

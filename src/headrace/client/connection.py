@@ -20,6 +20,7 @@ from ..protocol.methods import METHODS
 from ..protocol.types import (
     CacheableResult,
     CancelledNotificationParams,
+    ClientCapabilities,
     Implementation,
     InitializeResult,
     Result,
@@ -32,6 +33,7 @@ from .errors import error_of_request
 from .handlers import Handlers, ProgressHandler
 from .incoming import MAX_QUESTIONS, Incoming
 from .mirror import header_value
+from .patience import limit_of
 from .session import Session
 from .transports.base import Hear, Outgoing, Transport
 
@@ -100,10 +102,17 @@ class Connection:
             self._meta = {
                 f"{_PREFIX}protocolVersion": era.version,
                 f"{_PREFIX}clientInfo": Raw(encode(self.client_info)),
-                f"{_PREFIX}clientCapabilities": Raw(encode(self.handlers.capabilities(era))),
+                f"{_PREFIX}clientCapabilities": Raw(encode(self.capabilities(era))),
             }
             if self.handlers.hears_logs:
                 self._meta[f"{_PREFIX}logLevel"] = self.log_level or "debug"
+
+    def capabilities(self, era: Era) -> ClientCapabilities:
+        capabilities = self.handlers.capabilities(era)
+        extensions = getattr(self.transport, "extensions", None)
+        if extensions:
+            capabilities.extensions = {**(capabilities.extensions or {}), **extensions}
+        return capabilities
 
     def set_log_level(self, level: str) -> None:
         """2026-07-28: each request says the level."""
@@ -244,16 +253,18 @@ class Connection:
         assert task is not None
         flight = InFlight(task)
         self._in_flight.add(flight)
-        limit = asyncio.timeout(timeout)
+        limit: asyncio.Timeout | None = None
         try:
-            async with limit:
+            if timeout is None:
+                return await self._rounds(flight, method, params, progress, meta, headers, hear)
+            async with limit_of(timeout) as limit:
                 return await self._rounds(flight, method, params, progress, meta, headers, hear)
         except asyncio.CancelledError:
             if not flight.only_stopped():
                 raise
             raise ClientError(f"{method} was cancelled: {flight.stopped}") from None
         except TimeoutError:
-            if not limit.expired():
+            if limit is None or not limit.expired():
                 raise
             raise ClientError(f"{self.transport.name} did not answer {method} within {timeout:g} seconds") from None
         finally:

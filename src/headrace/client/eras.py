@@ -7,7 +7,6 @@ is remembered for a while, so that the next connection does not ask in vain (202
 
 from __future__ import annotations
 
-import asyncio
 import time
 from functools import partial
 from typing import Any, Literal, get_args
@@ -22,6 +21,7 @@ from ..protocol.types import DiscoverResult, Implementation, InitializeRequestPa
 from ..protocol.versions import ERAS, HANDSHAKE_VERSIONS, LATEST, LATEST_HANDSHAKE, MODERN_VERSIONS, Era, era
 from .connection import Connection
 from .errors import error_of
+from .patience import limit_of
 from .transports.base import Refused
 
 __all__ = ["Mode", "begin", "forget_servers"]
@@ -61,7 +61,7 @@ async def begin(connection: Connection, mode: str, version: str | None, timeout:
         mode = "legacy" if wanted.handshake else "modern"
     seconds = _BEGIN_SECONDS if timeout is None else timeout
     try:
-        async with asyncio.timeout(seconds):
+        async with limit_of(seconds):
             if mode == "legacy":
                 await _initialize(connection, wanted or LATEST_HANDSHAKE)
             elif not (mode == "auto" and await _begun_as_before(connection)):
@@ -180,7 +180,7 @@ async def _initialize(connection: Connection, wanted: Era) -> None:
     connection.speak(wanted)
     asked = InitializeRequestParams(
         protocol_version=wanted.version,
-        capabilities=connection.handlers.capabilities(wanted),
+        capabilities=connection.capabilities(wanted),
         client_info=connection.client_info,
     )
     response = await connection.exchange("initialize", msgspec.to_builtins(asked))
@@ -210,7 +210,7 @@ async def _initialize(connection: Connection, wanted: Era) -> None:
 
 async def _initialize_again(connection: Connection, agreed: Era) -> None:
     try:
-        async with asyncio.timeout(_BEGIN_SECONDS):
+        async with limit_of(_BEGIN_SECONDS):
             await _initialize(connection, agreed)
     except TimeoutError:
         raise ClientError(f"{connection.transport.name} did not begin a new session") from None

@@ -69,7 +69,7 @@ def transport_for(
     target: Any, *, headers: Mapping[str, str] | None = None, auth: Any = None, fall_back: bool = True
 ) -> Transport:
     """The transport for a server object, a URL, a script, a config, or a transport itself (`StdioTransport` for a
-    command). `auth` is a bearer token or an `httpx2.Auth`.
+    command). `auth` is a bearer token, "oauth", a login of `headrace.client.auth`, or an `httpx2.Auth`.
 
     A path is a `pathlib.Path` or text: ``.py`` is run by this Python, ``.js`` by Node, ``.json`` is read as an
     ``mcpServers`` config. `fall_back`: whether a URL may turn out to be one of HTTP+SSE; one with ``/sse`` in its path

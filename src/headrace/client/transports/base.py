@@ -7,16 +7,22 @@ A transport sends one request and waits for its response; whatever else comes wi
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from ...exceptions import ClientError
 from ...protocol.jsonrpc import Message, Response
 from ...protocol.versions import Era
 
-__all__ = ["Hear", "Lost", "Outgoing", "Refused", "Transport"]
+if TYPE_CHECKING:
+    import httpx2
+
+__all__ = ["Credentials", "Hear", "Lost", "MakeHttp", "Outgoing", "Refused", "Send", "Transport"]
 
 Hear = Callable[[Message], Awaitable[None]]
 """Takes a notification or a question of the server; never raises."""
+MakeHttp = Callable[[], "httpx2.AsyncClient"]
+Send = Callable[[Mapping[str, str]], "Awaitable[httpx2.Response]"]
+"""Sends one HTTP request with these headers, as often as it is called; its response is open."""
 
 
 class Refused(ClientError):
@@ -86,4 +92,20 @@ class Transport(Protocol):
 
     async def listen(self) -> None:
         """From now on take messages that belong to no request (handshake era)."""
+        ...
+
+
+class Credentials(Protocol):
+    """What signs the HTTP requests to one server, and may ask a user for it."""
+
+    def bind(self, url: str, http_client: MakeHttp | None) -> None:
+        """The server, and the user's own HTTP client. Raises ClientError where it is already bound to another."""
+        ...
+
+    async def send(self, method: str, url: str, send: Send) -> httpx2.Response:
+        """The open response to the request. Raises ClientError, and whatever `send` raises."""
+        ...
+
+    def on_login(self, call: Callable[[], None]) -> None:
+        """`call` is called when it may be another user who the requests are for."""
         ...

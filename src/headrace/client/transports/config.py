@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import httpx2
 from pydantic import ValidationError
 
 from ...exceptions import ClientError
 from ...mcp_config import MCPConfig, MCPServerTypes, RemoteMCPServer, StdioMCPServer, infer_transport_type_from_url
 from ...protocol.jsonrpc import Response
 from ...protocol.versions import Era
+from ..patience import limit_of
 from .base import Hear, Outgoing, Transport
 from .http import StreamableHttpTransport
 from .joined import JoinedTransport
@@ -42,9 +42,15 @@ class MCPConfigTransport:
         members = {name: _member(name, server, fall_back) for name, server in servers.items()}
         if not members:
             raise ClientError("Can't connect: the config names no server in mcpServers")
+        self._transports = [member.transport for member in members.values()]
         only = next(iter(members.values())) if len(members) == 1 else None
         self.transport: Transport = JoinedTransport(members) if only is None else only.transport
         self._seconds = None if only is None else only.timeout
+
+    def on_login(self, call: Callable[[], None]) -> None:
+        for transport in self._transports:
+            if tell := getattr(transport, "on_login", None):
+                tell(call)
 
     @property
     def name(self) -> str:
@@ -67,12 +73,12 @@ class MCPConfigTransport:
     async def request(self, outgoing: Outgoing, hear: Hear) -> Response:
         if self._seconds is None or outgoing.method == "subscriptions/listen":
             return await self.transport.request(outgoing, hear)
-        limit = asyncio.timeout(self._seconds)
+        limit: asyncio.Timeout | None = None
         try:
-            async with limit:
+            async with limit_of(self._seconds) as limit:
                 return await self.transport.request(outgoing, hear)
         except TimeoutError:
-            if not limit.expired():
+            if limit is None or not limit.expired():
                 raise
             seconds = f"{self._seconds:g} seconds"
             raise ClientError(f"{self.name} did not answer {outgoing.method} within {seconds}") from None
@@ -111,9 +117,6 @@ def _member(name: str, server: MCPServerTypes, fall_back: bool) -> Member:
 
 
 def _remote(name: str, server: RemoteMCPServer, fall_back: bool) -> Transport:
-    auth = server.auth
-    if auth is not None and (auth == "oauth" or not isinstance(auth, str | httpx2.Auth)):
-        raise ClientError(f"The server {name!r}: auth is a bearer token or an httpx2.Auth")
     try:
         inferred = infer_transport_type_from_url(server.url)
     except ValueError:
@@ -127,4 +130,4 @@ def _remote(name: str, server: RemoteMCPServer, fall_back: bool) -> Transport:
         make = SSETransport
     elif kind is not None:
         raise ClientError(f"The server {name!r}: unknown transport {kind!r}")
-    return make(server.url, headers=server.headers, auth=auth)
+    return make(server.url, headers=server.headers, auth=server.auth)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
@@ -19,10 +19,10 @@ import httpx2
 from ...exceptions import ClientError, McpError
 from ...protocol.jsonrpc import Message, Response, decode, decode_batch, is_batch
 from ...protocol.versions import Era
-from .base import Hear, Lost, Outgoing, Refused
+from .base import Hear, Lost, MakeHttp, Outgoing, Refused
 from .repeating import again, wait_before
 from .sse_parser import SseParser
-from .wire import GET, POST, Auth, HttpWire, MakeHttp, is_stream, media_of
+from .wire import GET, POST, Auth, HttpWire, is_stream, media_of
 
 __all__ = ["StreamableHttpTransport"]
 
@@ -48,8 +48,8 @@ class _Unavailable(Refused):
 
 
 class StreamableHttpTransport:
-    """`headers` go with every request, `auth` is a bearer token. `http_client` makes the HTTP client where proxies,
-    certificates or the like need one of their own."""
+    """`headers` go with every request, `auth` is a bearer token or a login. `http_client` makes the HTTP client where
+    proxies, certificates or the like need one of their own."""
 
     mirrors_headers = True
 
@@ -87,6 +87,14 @@ class StreamableHttpTransport:
         finally:
             self._hear = self._era = self.session_id = None
             await self._wire.close()
+
+    @property
+    def extensions(self) -> dict[str, Any]:
+        return self._wire.extensions
+
+    def on_login(self, call: Callable[[], None]) -> None:
+        """`call` is called when it may be another user who the requests are for."""
+        self._wire.on_login(call)
 
     def agree(self, era: Era) -> None:
         self._era = era

@@ -176,10 +176,10 @@ class JoinedTransport:
         if method == "tools/call":
             part, name = self._named(params["name"], "tool")
             progress = None if token is None else progress_for(self, token)
-            return await part.call_tool_mcp(name, params.get("arguments"), progress_handler=progress, meta=meta or None)
+            return await part.call(name, params.get("arguments"), progress, meta)
         if method == "prompts/get":
             part, name = self._named(params["name"], "prompt")
-            return await part.get_prompt_mcp(name, params.get("arguments"), meta=meta or None)
+            return await part.prompt(name, params.get("arguments"), meta)
         if method == "resources/read":
             part, uri = self._located(params["uri"])
             return await part.read(uri, meta)

@@ -4,31 +4,39 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import msgspec
 from msgspec import Raw
 
-from ...exceptions import FastMCPError
+from ...exceptions import ClientError, McpError
 from ...protocol.jsonrpc import Message, Notification, Response, encode
 from ...protocol.methods import METHODS
 from ...protocol.types import (
+    CallToolResult,
     ClientCapabilities,
+    ContentBlock,
+    EmbeddedResource,
+    GetPromptResult,
     Implementation,
     Prompt,
     ReadResourceResult,
     Resource,
+    ResourceLink,
     ResourceTemplate,
     Result,
+    SubscriptionFilter,
     Tool,
 )
 from ...protocol.versions import Era
 from ..client import Client
 from ..errors import error_of
-from ..handlers import HandlerContext, Handlers
+from ..handlers import HandlerContext, Handlers, ProgressHandler
 from ..subscription import Subscription
 from .base import Transport
+from .repeating import MAX_WAIT
 
 __all__ = ["Member", "Outside", "Part", "progress_for"]
 
@@ -81,7 +89,7 @@ class Part(Client):
             bool((each or {}).get("listChanged")) for each in (has.tools, has.prompts, has.resources)
         )
         if (tools or prompts or resources) and not self.has_handshake:
-            self._watch(None, self.listen(tools=tools, prompts=prompts, resources=resources))
+            self._watch(None, lambda: self.listen(tools=tools, prompts=prompts, resources=resources))
 
     async def end(self) -> None:
         tasks = list(self._watching.values())
@@ -115,6 +123,26 @@ class Part(Client):
         templates = await self.list_resource_templates()
         return [msgspec.structs.replace(each, uri_template=self.outer_uri(each.uri_template)) for each in templates]
 
+    async def call(
+        self, name: str, arguments: Any, progress: ProgressHandler | None, meta: dict[str, Any]
+    ) -> CallToolResult:
+        result = await self.call_tool_mcp(name, arguments, progress_handler=progress, meta=meta or None)
+        return msgspec.structs.replace(result, content=[self._outer(block) for block in result.content])
+
+    async def prompt(self, name: str, arguments: Any, meta: dict[str, Any]) -> GetPromptResult:
+        result = await self.get_prompt_mcp(name, arguments, meta=meta or None)
+        messages = [msgspec.structs.replace(each, content=self._outer(each.content)) for each in result.messages]
+        return msgspec.structs.replace(result, messages=messages)
+
+    def _outer(self, block: ContentBlock) -> ContentBlock:
+        """With URIs that can be read through the client of all."""
+        if isinstance(block, ResourceLink):
+            return msgspec.structs.replace(block, uri=self.outer_uri(block.uri))
+        if isinstance(block, EmbeddedResource):
+            resource = msgspec.structs.replace(block.resource, uri=self.outer_uri(block.resource.uri))
+            return msgspec.structs.replace(block, resource=resource)
+        return block
+
     async def read(self, uri: str, meta: dict[str, Any]) -> ReadResourceResult:
         result = await self.read_resource_mcp(uri, meta=meta or None)
         contents = [msgspec.structs.replace(each, uri=self.outer_uri(each.uri)) for each in result.contents]
@@ -140,7 +168,7 @@ class Part(Client):
         elif uri not in self._watching:
             subscription = self.listen(uris=[uri])
             await subscription.open()
-            self._watch(uri, subscription)
+            self._watch(uri, lambda: self.listen(uris=[uri]), subscription)
 
     async def unsubscribe(self, uri: str) -> None:
         if self.has_handshake:
@@ -149,17 +177,43 @@ class Part(Client):
             task.cancel()
             await asyncio.wait([task])
 
-    def _watch(self, key: str | None, subscription: Subscription) -> None:
-        self._watching[key] = asyncio.get_running_loop().create_task(self._kept(subscription))
+    def _watch(
+        self, key: str | None, make: Callable[[], Subscription], subscription: Subscription | None = None
+    ) -> None:
+        kept = self._kept(subscription or make(), make)
+        self._watching[key] = asyncio.get_running_loop().create_task(kept)
 
-    async def _kept(self, subscription: Subscription) -> None:
-        """The handlers hear every notice as it comes; here the stream is only kept going."""
-        try:
-            async with subscription:
-                async for _ in subscription:
-                    pass
-        except FastMCPError as error:
-            logger.warning("%s tells of no more changes: %s", self.transport.name, error)
+    async def _kept(self, subscription: Subscription, make: Callable[[], Subscription]) -> None:
+        """The handlers hear every notice as it comes; here the stream is only kept going, and begun anew."""
+        name, failures = self.transport.name, 0
+        while True:
+            try:
+                async with subscription:
+                    if failures:
+                        await self._tell_of_all(subscription.granted or SubscriptionFilter())
+                    failures = 0
+                    async for _ in subscription:
+                        pass
+            except McpError as error:
+                logger.warning("%s tells of no more changes: %s", name, error)
+                return
+            except ClientError as error:
+                logger.debug("%s: the stream of changes broke: %s", name, error)
+            failures += 1
+            await asyncio.sleep(min(MAX_WAIT, 2.0**failures) * (0.5 + random.random() / 2))
+            subscription = make()
+
+    async def _tell_of_all(self, granted: SubscriptionFilter) -> None:
+        """What changed while nobody listened is not known, so everything may have."""
+        notices = [
+            Notification(f"notifications/{kind}/list_changed", Raw(b"{}"))
+            for kind in ("tools", "prompts", "resources")
+            if getattr(granted, f"{kind}_list_changed")
+        ]
+        for uri in granted.resource_subscriptions or ():
+            notices.append(Notification("notifications/resources/updated", Raw(encode({"uri": uri}))))
+        for notice in notices:
+            await self._connected().hear(notice)
 
 
 class _Relay(Handlers):

@@ -7,24 +7,24 @@ a POST. There are neither sessions nor resumption: with the stream, the connecti
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 
 import httpx2
 
 from ...exceptions import ClientError
 from ...protocol.jsonrpc import Response
-from .base import Hear, Outgoing, Refused
+from .base import Hear, MakeHttp, Outgoing, Refused
 from .duplex import DuplexTransport
 from .sse_parser import SseEvent, SseParser
-from .wire import GET, POST, Auth, HttpWire, MakeHttp, is_stream
+from .wire import GET, POST, Auth, HttpWire, is_stream
 
 __all__ = ["SSETransport"]
 
 
 class SSETransport(DuplexTransport):
-    """`headers` go with every request, `auth` is a bearer token or an `httpx2.Auth`. `http_client` makes the HTTP
-    client where proxies, certificates or the like need one of their own."""
+    """`headers` go with every request, `auth` is a bearer token or a login. `http_client` makes the HTTP client
+    where proxies, certificates or the like need one of their own."""
 
     def __init__(
         self,
@@ -37,6 +37,10 @@ class SSETransport(DuplexTransport):
         self._wire = HttpWire(url, headers, auth, http_client)
         self._hear: Hear | None = None
         super().__init__(self._wire.name, self._stream)
+
+    def on_login(self, call: Callable[[], None]) -> None:
+        """`call` is called when it may be another user who the requests are for."""
+        self._wire.on_login(call)
 
     async def open(self, hear: Hear) -> None:
         """The stream is opened with the handshake, within its time."""

@@ -15,10 +15,10 @@ from ...exceptions import ClientError, MethodNotFound
 from ...protocol.errors import HEADER_MISMATCH, MISSING_CLIENT_CAPABILITY, UNSUPPORTED_VERSION
 from ...protocol.jsonrpc import Response
 from ...protocol.versions import Era
-from .base import Hear, Outgoing, Refused
+from .base import Hear, MakeHttp, Outgoing, Refused
 from .http import StreamableHttpTransport
 from .sse import SSETransport
-from .wire import Auth, MakeHttp
+from .wire import Auth
 
 __all__ = ["UrlTransport"]
 

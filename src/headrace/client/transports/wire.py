@@ -9,20 +9,20 @@ import ssl
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import cache
+from typing import Any
 
 import httpx2
 
 from ...exceptions import ClientError, McpError
 from ...protocol.jsonrpc import Response, decode
-from .base import Lost, Refused
+from .base import Credentials, Lost, MakeHttp, Refused
 from .repeating import retry_after
 from .sse_parser import MAX_EVENT_BYTES
 
-__all__ = ["GET", "POST", "Auth", "HttpWire", "MakeHttp", "is_stream", "media_of"]
+__all__ = ["GET", "POST", "Auth", "HttpWire", "is_stream", "media_of"]
 
-Auth = str | httpx2.Auth
-"""A bearer token, or what signs requests."""
-MakeHttp = Callable[[], httpx2.AsyncClient]
+Auth = str | Credentials | httpx2.Auth
+"""A bearer token, "oauth" for a login of the user, or what signs requests."""
 
 _TIMEOUT = httpx2.Timeout(None, connect=15.0, write=60.0)
 _LIMITS = httpx2.Limits(max_connections=None, max_keepalive_connections=32, keepalive_expiry=30.0)
@@ -46,9 +46,18 @@ class HttpWire:
         if self.url.scheme not in ("http", "https") or not self.url.host:
             raise ClientError(f"Can't connect to {url!r}: a URL begins with http:// or https:// and a host")
         self._headers = {**_HEADERS, **{name.lower(): value for name, value in (headers or {}).items()}}
-        self._auth = None if isinstance(auth, str) else auth
+        if auth == "oauth":
+            from ..auth.oauth import OAuth  # only who logs in pays for it
+
+            auth = OAuth()
         if isinstance(auth, str):
             self._headers["authorization"] = f"Bearer {auth}"
+        self._auth = auth if isinstance(auth, httpx2.Auth) else None
+        self.credentials = None if auth is None or isinstance(auth, str | httpx2.Auth) else auth
+        if self.credentials is not None:
+            if not callable(getattr(self.credentials, "bind", None)):
+                raise ClientError(f"auth is a bearer token, 'oauth', or a login, not {type(auth).__name__}")
+            self.credentials.bind(url, http_client)
         self._make = http_client or _make_client
         self._http: httpx2.AsyncClient | None = None
 
@@ -56,6 +65,16 @@ class HttpWire:
     def name(self) -> str:
         """The URL without what may be secret in it."""
         return f"{self.url.scheme}://{self.url.netloc.decode('ascii').rpartition('@')[2]}{self.url.path}"
+
+    @property
+    def extensions(self) -> dict[str, Any]:
+        """Those of MCP that the login is one of, as a client declares them."""
+        name = getattr(self.credentials, "extension", None)
+        return {name: {}} if name else {}
+
+    def on_login(self, call: Callable[[], None]) -> None:
+        if self.credentials is not None:
+            self.credentials.on_login(call)
 
     @property
     def is_open(self) -> bool:
@@ -90,6 +109,15 @@ class HttpWire:
             await response.aclose()
 
     async def _sent(
+        self, method: str, url: httpx2.URL, headers: Mapping[str, str], body: bytes | None
+    ) -> httpx2.Response:
+        if self.credentials is None:
+            return await self._sent_once(method, url, headers, body)
+        return await self.credentials.send(
+            method, str(url), lambda signed: self._sent_once(method, url, {**headers, **signed}, body)
+        )
+
+    async def _sent_once(
         self, method: str, url: httpx2.URL, headers: Mapping[str, str], body: bytes | None
     ) -> httpx2.Response:
         if self._http is None:

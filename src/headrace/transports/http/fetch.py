@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from ssl import SSLContext
+from typing import NamedTuple
 
 import httpx2
 
@@ -68,6 +69,8 @@ class Fetched:
 async def fetch(
     url: str,
     *,
+    method: str = "GET",
+    content: bytes | None = None,
     max_bytes: int,
     timeout: float,
     allow_private: bool = False,
@@ -75,7 +78,7 @@ async def fetch(
     resolve: Resolve | None = None,
     tls: SSLContext | None = None,
 ) -> Fetched:
-    """GET the URL. `timeout` is in seconds, for all of it.
+    """One request to the URL. `timeout` is in seconds, for all of it.
 
     Only https, and only to public addresses. `allow_private` allows those of one's own networks, too, and plain http
     to this machine. `tls` None: the system's certificates. Raises FetchError, also for a longer body.
@@ -84,7 +87,8 @@ async def fetch(
     try:
         async with asyncio.timeout(timeout):
             addresses = await _checked(target, allow_private, resolve or resolve_name)
-            return await _get(target, addresses, headers or {}, max_bytes, timeout, tls or _system_certificates())
+            request = _Request(method, content, headers or {}, max_bytes, timeout)
+            return await _ask(target, addresses, request, tls or _system_certificates())
     except TimeoutError:
         raise FetchError(f"{_origin(target)} did not answer within {timeout:g} seconds") from None
 
@@ -143,31 +147,36 @@ def _is_private(address: Address) -> bool:
     return address not in _METADATA and any(address in network for network in _PRIVATE)
 
 
-async def _get(
-    target: httpx2.URL,
-    addresses: Sequence[Address],
-    headers: Mapping[str, str],
-    max_bytes: int,
-    timeout: float,
-    tls: SSLContext,
-) -> Fetched:
+class _Request(NamedTuple):
+    method: str
+    content: bytes | None
+    headers: Mapping[str, str]
+    max_bytes: int
+    timeout: float
+
+
+async def _ask(target: httpx2.URL, addresses: Sequence[Address], request: _Request, tls: SSLContext) -> Fetched:
     sent = {
         "user-agent": "headrace",
-        **{name.lower(): value for name, value in headers.items()},
+        **{name.lower(): value for name, value in request.headers.items()},
         "accept-encoding": "identity",  # a compressed body would hide its size
         "host": target.netloc.decode("ascii"),
     }
     failure: httpx2.HTTPError | None = None
-    limit = httpx2.Timeout(timeout, connect=timeout / len(addresses))
+    limit = httpx2.Timeout(request.timeout, connect=request.timeout / len(addresses))
     # A client per fetch: nothing of one (cookies, connections) reaches another.
     async with httpx2.AsyncClient(verify=tls, trust_env=False, follow_redirects=False, timeout=limit) as client:
         for address in addresses:
             pinned = target.copy_with(host=str(address), fragment=None)
             try:
                 async with client.stream(
-                    "GET", pinned, headers=sent, extensions={"sni_hostname": _host(target)}
+                    request.method,
+                    pinned,
+                    headers=sent,
+                    content=request.content,
+                    extensions={"sni_hostname": _host(target)},
                 ) as response:
-                    return await _received(response, _origin(target), max_bytes)
+                    return await _received(response, _origin(target), request.max_bytes)
             except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
                 failure = error
             except httpx2.HTTPError as error:

@@ -1,0 +1,216 @@
+"""How a user is asked to log in, and how the answer comes back (RFC 8252, 7.3).
+
+`BrowserCallback` opens the system's browser and takes the redirect on a port of this machine; `PasteCallback` is for
+machines without a browser; `HeadlessCallback` is for tests, against servers that ask nobody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import socket
+import sys
+import webbrowser
+from collections.abc import Callable
+from typing import Protocol
+from urllib.parse import parse_qsl, urlsplit
+
+import httpx2
+
+from .auth.documents import LoginError, checked_url, is_loopback
+
+__all__ = ["BrowserCallback", "Callback", "HeadlessCallback", "PasteCallback"]
+
+_PATH = "/callback"
+_MAX_HEAD = 16 * 1024
+_HEAD_SECONDS = 10.0
+_PAGE = b"""<!doctype html><html lang="en"><meta charset="utf-8"><title>%s</title>
+<body style="font-family: sans-serif; max-width: 40em; margin: 4em auto"><h1>%s</h1><p>%s</p></body></html>"""
+_DONE = ("200 OK", _PAGE % (b"Answer received", b"Answer received", b"You can close this window."))
+_FOREIGN = ("400 Bad Request", _PAGE % (b"Not expected", b"Not expected", b"This is no answer to a login here."))
+_HEADERS = (
+    "content-type: text/html; charset=utf-8\r\ncache-control: no-store\r\nreferrer-policy: no-referrer\r\n"
+    "content-security-policy: default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'\r\n"
+    "x-content-type-options: nosniff\r\nconnection: close\r\n"
+)
+
+
+class Callback(Protocol):
+    """Where a login happens."""
+
+    async def start(self, before: str | None = None) -> str:
+        """The redirect URI from now on; `before` is the one of the last login, to be kept where it can be."""
+        ...
+
+    async def authorize(self, url: str, state: str) -> dict[str, str]:
+        """Have the user visit the URL; the parameters that came back with that `state`. Raises LoginError."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class BrowserCallback:
+    """`port` None: any, the same one as before if it is free. `host` is what the redirect URI says. `open` shows a URL
+    to the user, False if it can't. `timeout` in seconds, for the user."""
+
+    def __init__(
+        self,
+        port: int | None = None,
+        *,
+        host: str = "localhost",
+        timeout: float = 300.0,
+        open: Callable[[str], object] = webbrowser.open,
+    ) -> None:
+        if not is_loopback(host):
+            raise LoginError(f"The answer to a login is taken on this machine alone, not on {host!r}")
+        self._port = port
+        self._host = host
+        self._timeout = timeout
+        self._open = open
+        self._servers: list[asyncio.Server] = []
+        self._state = ""
+        self._answer: asyncio.Future[dict[str, str]] | None = None
+
+    async def start(self, before: str | None = None) -> str:
+        sockets = _listening(self._host, self._port, _port_of(before))
+        self._answer = asyncio.get_running_loop().create_future()
+        for each in sockets:
+            self._servers.append(await asyncio.start_server(self._take, sock=each, limit=_MAX_HEAD))
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        return f"http://{host}:{sockets[0].getsockname()[1]}{_PATH}"
+
+    async def authorize(self, url: str, state: str) -> dict[str, str]:
+        checked_url(url, "The authorization endpoint")
+        assert self._answer is not None
+        self._state = state
+        if await asyncio.to_thread(self._open, url) is False:
+            print(f"Open this page to log in:\n{url}", file=sys.stderr)
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await self._answer
+        except TimeoutError:
+            raise LoginError(f"Nobody logged in at {urlsplit(url).netloc} within {self._timeout:g} seconds") from None
+
+    async def close(self) -> None:
+        servers, self._servers = self._servers, []
+        self._state = ""
+        for server in servers:
+            server.close()
+        for server in servers:
+            await server.wait_closed()
+
+    async def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One request. Only the answer that carries the state ends the wait, whatever else comes to the port."""
+        try:
+            async with asyncio.timeout(_HEAD_SECONDS):
+                head = await reader.readuntil(b"\r\n\r\n")
+                answer = self._answer_in(head)
+                status, page = _FOREIGN if answer is None else _DONE
+                writer.write(f"HTTP/1.1 {status}\r\n{_HEADERS}content-length: {len(page)}\r\n\r\n".encode() + page)
+                await writer.drain()
+            if answer is not None and self._answer is not None and not self._answer.done():
+                self._answer.set_result(answer)
+        except (OSError, EOFError, TimeoutError, asyncio.LimitOverrunError):
+            pass
+        finally:
+            writer.close()
+
+    def _answer_in(self, head: bytes) -> dict[str, str] | None:
+        method, _, rest = head.split(b"\r\n", 1)[0].decode("latin-1").partition(" ")
+        target = urlsplit(rest.rpartition(" ")[0])
+        if method != "GET" or target.path != _PATH or not self._state:
+            return None
+        answer = _parameters(target.query)
+        mine = hmac.compare_digest(answer.get("state", "").encode(), self._state.encode())
+        return answer if mine else None
+
+
+class PasteCallback:
+    """Prints the URL, and asks for the one that the browser was sent to at the end. `redirect_uri` need not answer."""
+
+    def __init__(self, redirect_uri: str = "http://localhost:8765/callback", *, ask: Callable[[str], str] = input):
+        self._redirect_uri = redirect_uri
+        self._ask = ask
+
+    async def start(self, before: str | None = None) -> str:
+        return self._redirect_uri
+
+    async def authorize(self, url: str, state: str) -> dict[str, str]:
+        checked_url(url, "The authorization endpoint")
+        print(f"Open this page on any machine, and log in:\n{url}\n", file=sys.stderr)
+        asked = "The address that your browser shows then (it may say that it can't be reached): "
+        return _parameters(urlsplit((await asyncio.to_thread(self._ask, asked)).strip()).query)
+
+    async def close(self) -> None:
+        pass
+
+
+class HeadlessCallback:
+    """Follows the redirects of the authorization endpoint itself, up to the redirect URI."""
+
+    def __init__(self, redirect_uri: str = "http://localhost:8765/callback", *, max_redirects: int = 10) -> None:
+        self._redirect_uri = redirect_uri
+        self._max_redirects = max_redirects
+
+    async def start(self, before: str | None = None) -> str:
+        return self._redirect_uri
+
+    async def authorize(self, url: str, state: str) -> dict[str, str]:
+        async with httpx2.AsyncClient(follow_redirects=False, timeout=30.0) as http:
+            for _ in range(self._max_redirects):
+                response = await http.get(checked_url(url, "The authorization endpoint"))
+                if "location" not in response.headers:
+                    raise LoginError(f"{url.partition('?')[0]} asks a user: status {response.status_code}")
+                url = str(response.url.join(response.headers["location"]))
+                if url.partition("?")[0] == self._redirect_uri:
+                    return _parameters(urlsplit(url).query)
+        raise LoginError("The authorization endpoint redirects in circles")
+
+    async def close(self) -> None:
+        pass
+
+
+def _parameters(query: str) -> dict[str, str]:
+    """A parameter that is given twice is no answer (RFC 6749, 3.1)."""
+    pairs = parse_qsl(query, keep_blank_values=True, max_num_fields=50)
+    return dict(pairs) if len({name for name, _ in pairs}) == len(pairs) else {}
+
+
+def _port_of(redirect_uri: str | None) -> int | None:
+    try:
+        return urlsplit(redirect_uri).port if redirect_uri else None
+    except ValueError:
+        return None
+
+
+def _listening(host: str, port: int | None, before: int | None) -> list[socket.socket]:
+    """Sockets on one port: a browser may take either address of "localhost"."""
+    addresses = ["127.0.0.1", "::1"] if host == "localhost" else [host.strip("[]")]
+    wanted = [port] if port else [before or 0, 0]
+    for attempt in wanted:
+        try:
+            first = _listen(addresses[0], attempt)
+        except OSError as error:
+            if attempt == wanted[-1]:
+                raise LoginError(f"The port {attempt} for the answer to the login can't be used: {error}") from None
+            continue
+        sockets = [first]
+        for address in addresses[1:]:
+            try:
+                sockets.append(_listen(address, first.getsockname()[1]))
+            except OSError:  # no such address here, or its port is somebody else's
+                pass
+        return sockets
+    raise AssertionError("unreachable")
+
+
+def _listen(address: str, port: int) -> socket.socket:
+    listening = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        listening.bind((address, port))
+        listening.listen(8)
+        listening.setblocking(False)
+    except BaseException:
+        listening.close()
+        raise
+    return listening
