@@ -85,6 +85,7 @@ DOORWAYS = {
     # What a client talks to is known only when it is made: httpx2 costs nothing where a server is in memory.
     ("client/transports/__init__.py", "transport_for"): ("headrace.client.transports",),
     ("client/transports/wire.py", "__init__"): ("headrace.client.auth",),
+    ("client/skills.py", "_front_matter"): ("headrace.client.front_matter",),
     # Windows has no such locks.
     ("client/auth/storage.py", "_locked"): ("fcntl",),
     ("state/sealer.py", "*"): ("cryptography",),

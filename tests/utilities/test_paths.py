@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-# Of the modules in FastMCP 2.13's reference those are absent whose capability comes later: client.auth,
-# client.oauth_callback, server.middleware, server.openapi, server.proxy, tools.tool_transform, utilities.openapi.
+# Of the modules in FastMCP 2.13's reference those are absent whose capability comes later: server.middleware,
+# server.openapi, server.proxy, tools.tool_transform, utilities.openapi.
 NAMES = {
     "exceptions": (
         "ClientError DisabledError FastMCPError InvalidSignature NotFoundError PromptError ResourceError ToolError "
@@ -21,7 +21,9 @@ NAMES = {
     "cli.cli": "app main",
     "cli.run": "command",
     "cli.install": "command",
+    "client.auth": "BearerAuth ClientCredentialsOAuthProvider OAuth PrivateKeyJWTOAuthProvider",
     "client.client": "Client",
+    "client.oauth_callback": "BrowserCallback",
     "client.sampling.handlers.anthropic": "AnthropicSamplingHandler",
     "client.sampling.handlers.openai": "OpenAISamplingHandler",
     "client.transports": (

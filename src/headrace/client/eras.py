@@ -112,10 +112,10 @@ def _is_verdict(refused: Refused) -> bool:
 
 async def _discover(connection: Connection, wanted: Era, *, pinned: bool) -> Era | None:
     """None: agreed. Else the revision to begin a handshake with."""
-    tried: set[str] = set()
+    tried: list[str] = []
     while True:
         connection.speak(wanted)
-        tried.add(wanted.version)
+        tried.append(wanted.version)
         try:
             response = await connection.exchange("server/discover", {"_meta": connection.request_meta})
         except Refused as refused:
@@ -139,7 +139,9 @@ async def _discover(connection: Connection, wanted: Era, *, pinned: bool) -> Era
             supported = _named(response)
             if supported is None:
                 return LATEST_HANDSHAKE
-        mutual = [] if pinned else [name for name in MODERN_VERSIONS if name in supported and name not in tried]
+        # Also what was refused, once more, where the server says now that it has it.
+        allowed = [wanted.version] if pinned else MODERN_VERSIONS
+        mutual = [name for name in allowed if name in supported and tried.count(name) < 2]
         if not mutual:
             handshake = [name for name in HANDSHAKE_VERSIONS if name in supported]
             if pinned or not handshake:
@@ -148,7 +150,7 @@ async def _discover(connection: Connection, wanted: Era, *, pinned: bool) -> Era
                     f"this client {wanted.version if pinned else ', '.join(ERAS)}"
                 )
             return ERAS[handshake[0]]
-        wanted = ERAS[mutual[0]]
+        wanted = ERAS[min(mutual, key=tried.count)]
 
 
 def _named(response: Response) -> list[str] | None:

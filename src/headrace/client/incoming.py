@@ -39,6 +39,7 @@ class Incoming:
         self._heard = heard
         self._answering: dict[int | str, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._closed = False
         self.progress: dict[int | str, ProgressHandler] = {}
         """By the token of the request that wants it."""
 
@@ -62,6 +63,7 @@ class Incoming:
 
     async def close(self) -> None:
         """No question is answered any more."""
+        self._closed = True
         for task in self._tasks:
             task.cancel()
         await asyncio.sleep(0)
@@ -91,7 +93,9 @@ class Incoming:
             task.cancel()
 
     def _asked(self, question: Request, era: Era) -> None:
-        if question.id in self._answering:
+        if self._closed or len(self._tasks) >= 2 * MAX_QUESTIONS:  # it does not even take our refusals
+            logger.debug("%s asks in vain: %s", self._transport.name, question.method)
+        elif question.id in self._answering:
             logger.warning("%s asks twice with the id %r", self._transport.name, question.id)
         elif len(self._answering) >= MAX_QUESTIONS:
             message = "This client is answering too many questions already"

@@ -119,7 +119,7 @@ class Login(ABC):
             challenge = challenge_in(response.headers.get_list("www-authenticate"))
             if challenge.error == "use_dpop_nonce" and fresh_nonce and nonces == 0:
                 nonces += 1
-            elif logins < MAX_LOGINS and method != "DELETE" and self._may_help(response.status_code, challenge, tokens):
+            elif method != "DELETE" and self._may_help(response.status_code, challenge, tokens, logins):
                 logins += 1
                 await response.aclose()
                 async with self._alone():
@@ -172,15 +172,14 @@ class Login(ABC):
                 raise
             logger.debug("A token could not be renewed before its end: %s", error)
 
-    def _may_help(self, status: int, challenge: Challenge, tokens: Tokens | None) -> bool:
-        if status == 401:
-            return True
-        if challenge.error != "insufficient_scope":
+    def _may_help(self, status: int, challenge: Challenge, tokens: Tokens | None, logins: int) -> bool:
+        """`logins` for this request so far: scopes that it has asked for in vain are not asked for again."""
+        if logins == MAX_LOGINS or (status == 403 and challenge.error != "insufficient_scope"):
             return False
-        wanted = set(challenge.scopes)
-        if tokens is None or tokens.granted is None:
-            return tokens is None or not wanted <= set(tokens.requested)
-        return not wanted <= set(tokens.granted)
+        if status == 401 or tokens is None:
+            return True
+        has = tokens.requested if logins or tokens.granted is None else tokens.granted
+        return not set(challenge.scopes) <= set(has)
 
     async def _log_in(self, challenge: Challenge, refused: Tokens | None, *, may_refresh: bool) -> None:
         """New tokens: refreshed where that can help, else granted anew."""

@@ -32,6 +32,7 @@ _REPEATABLE = frozenset(
         "resources/list",
         "resources/templates/list",
         "resources/read",
+        "skills/get",
         "skills/list",
     )
 )

@@ -27,6 +27,8 @@ __all__ = ["StdioTransport", "default_environment"]
 MAX_LINE_BYTES = 32 * 1024 * 1024
 MAX_UNREAD = 1000
 """Messages of the server that nobody took yet, before it has to wait."""
+_TURN = 100
+"""Messages taken in one go."""
 _PROBE_SECONDS = 10.0
 """How long a server that does not know ``server/discover`` may be silent; some are slow to start."""
 _END_SECONDS = 2.0
@@ -109,6 +111,7 @@ class _Process(asyncio.SubprocessProtocol):
         self._stdout: asyncio.ReadTransport | None = None
         self._lines = Lines(MAX_LINE_BYTES)
         self._unread: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self._taken = 0
         self._reading = True
         self._ending = False
         self._turn = asyncio.Lock()
@@ -120,16 +123,19 @@ class _Process(asyncio.SubprocessProtocol):
     async def send(self, body: bytes) -> None:
         async with self._turn:
             await self._room.wait()
-            if self._stdin is None or self._stdin.is_closing() or self._failure is not None:
-                raise self._failure or ClientError(f"{self._name} takes no more messages")
-            self._stdin.write(line(body))
+            if self._stdin is not None and not self._stdin.is_closing() and self._failure is None:
+                self._stdin.write(line(body))
+                return
+        raise await self._lost()
 
     async def receive(self) -> bytes:
+        self._taken += 1
+        if self._taken % _TURN == 0:
+            await asyncio.sleep(0)  # the queue never waits while it is full: others run, too
         body = await self._unread.get()
         if body is None:
             self._unread.put_nowait(None)
-            await self._exited()
-            raise self._failure or ClientError(f"{self._name} ended the connection{self._code()}")
+            raise await self._lost()
         if not self._reading and self._unread.qsize() < MAX_UNREAD // 2 and self._stdout is not None:
             self._reading = True
             self._stdout.resume_reading()
@@ -170,9 +176,13 @@ class _Process(asyncio.SubprocessProtocol):
             else:
                 os.killpg(self._transport.get_pid(), number)
 
-    def _code(self) -> str:
+    async def _lost(self) -> ClientError:
+        """Why there is no connection any more; the exit code may take a moment."""
+        if self._failure is not None:
+            return self._failure
+        await self._exited()
         code = self._transport.get_returncode() if self._transport is not None else None
-        return "" if code is None else f" (exit code {code})"
+        return ClientError(f"{self._name} ended the connection{'' if code is None else f' (exit code {code})'}")
 
     # What the loop calls
 
@@ -209,5 +219,7 @@ class _Process(asyncio.SubprocessProtocol):
         self._room.set()
 
     def process_exited(self) -> None:
+        if sys.platform != "win32":
+            self._signal(signal.SIGKILL)  # what it started and left behind: it may hold our pipes
         self._gone.set()
         self._room.set()

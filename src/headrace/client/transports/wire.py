@@ -15,6 +15,7 @@ import httpx2
 
 from ...exceptions import ClientError, McpError
 from ...protocol.jsonrpc import Response, decode
+from ..auth.challenge import challenge_in
 from .base import Credentials, Lost, MakeHttp, Refused
 from .repeating import retry_after
 from .sse_parser import MAX_EVENT_BYTES
@@ -158,6 +159,8 @@ class HttpWire:
             said = message.error.message if isinstance(message, Response) and message.error else ""
         except McpError:
             said = body[:200].decode(errors="replace") if media_of(response).startswith("text/plain") else ""
+        if status in (401, 403) and not said:
+            said = challenge_in(response.headers.get_list("www-authenticate")).description[:200]
         if status == 401:
             said = said or "credentials are needed, or these are not accepted"
         text = f"{self.name} answered {status} {response.reason_phrase}{': ' if said else ''}{said}"
