@@ -87,7 +87,7 @@ DOORWAYS = {
     ("client/transports/wire.py", "__init__"): ("headrace.client.auth",),
     ("client/skills.py", "_front_matter"): ("headrace.client.front_matter",),
     # Windows has no such locks.
-    ("client/auth/storage.py", "_locked"): ("fcntl",),
+    ("client/auth/storage.py", "_lock"): ("fcntl",),
     ("state/sealer.py", "*"): ("cryptography",),
     # What is not served over HTTP starts without the HTTP server.
     ("server/run.py", "*"): ("uvicorn", "rich"),

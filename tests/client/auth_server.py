@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import secrets
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import urlencode
@@ -39,6 +39,9 @@ class AuthorizationServer:
         self.require: Callable[[str], None]
         """One more scope for the MCP server."""
         self.lifetime: int | None = 3600
+        self.delay: Callable[[Mapping[str, str]], Awaitable[None]] | None = None
+        self.heads: list[bytes] = []
+        """All headers that came."""
         self.valid: dict[str, AccessToken] = {}
         self.refresh: dict[str, str] = {}
         """Refresh tokens, and their scopes."""
@@ -97,6 +100,9 @@ class AuthorizationServer:
     async def _token(self, request: Request) -> Response:
         form = {name: str(value) for name, value in (await request.form()).items()}
         self.seen.append(("token", {**form, "authorization": request.headers.get("authorization")}))
+        self.heads += [value for pair in request.headers.raw for value in pair]
+        if self.delay is not None:
+            await self.delay(form)
         instead = self.token(form)
         if instead is not None:
             return instead

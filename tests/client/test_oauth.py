@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import stat
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import httpx2
+import msgspec
 import pytest
-from starlette.responses import HTMLResponse, JSONResponse
+from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from headrace import Client
 from headrace.client.auth import (
@@ -23,9 +26,13 @@ from headrace.client.auth import (
     WorkloadIdentity,
 )
 from headrace.client.auth.challenge import Challenge, challenge_in
-from headrace.client.auth.discovery import canonical
+from headrace.client.auth.discovery import canonical, discover
+from headrace.client.auth.web import Web
 from headrace.client.oauth_callback import BrowserCallback, HeadlessCallback, PasteCallback
+from headrace.client.patience import limit_of, patient
+from headrace.client.transports import StreamableHttpTransport
 from headrace.exceptions import ClientError
+from headrace.transports.http.fetch import Fetched
 from tests.client.auth_server import AuthorizationServer, protected
 
 
@@ -33,8 +40,8 @@ def login(**options: Any) -> OAuth:
     return OAuth(callback=options.pop("callback", None) or HeadlessCallback(), **options)
 
 
-async def three(url: str, auth: Any, **options: Any) -> None:
-    async with Client(url, auth=auth, timeout=10, **options) as client:
+async def three(target: Any, auth: Any, **options: Any) -> None:
+    async with Client(target, auth=auth, timeout=10, **options) as client:
         assert (await client.call_tool("add", {"a": 1, "b": 2})).data == 3
 
 
@@ -54,7 +61,7 @@ async def test_a_login_is_asked_for_once_and_kept() -> None:
 @pytest.mark.parametrize("mode", ["modern", "legacy"])
 async def test_a_token_that_ends_is_refreshed_without_a_user(mode: str) -> None:
     server = AuthorizationServer()
-    server.lifetime = 1  # less than a client waits with
+    server.lifetime = 0
     async with protected(server) as url, Client(url, auth=login(), mode=mode) as client:
         for _ in range(3):
             await client.call_tool("add", {"a": 1, "b": 2})
@@ -105,6 +112,65 @@ async def test_a_scope_that_is_never_granted_is_not_asked_for_for_ever() -> None
     assert 2 <= len(server.asked("authorize")) <= 3
 
 
+async def test_programs_that_share_a_storage_refresh_once() -> None:
+    server, storage = AuthorizationServer(), MemoryTokenStorage()
+    server.lifetime = 0
+    async with protected(server) as url, Client(url, auth=login(token_storage=storage)):
+        server.lifetime = 3600
+        async with Client(url, auth=login(token_storage=storage)) as other:
+            before = len(server.asked("token"))
+            await other.call_tool("add", {"a": 1, "b": 2})
+        assert len(server.asked("token")) == before
+    assert len(server.asked("authorize")) == 1
+
+
+async def test_a_user_who_denies_is_not_asked_by_every_request() -> None:
+    server = AuthorizationServer()
+    async with protected(server) as url, Client(url, auth=login(), mode="modern") as client:
+        server.valid.clear()
+        server.refresh.clear()
+        server.redirect = {"error": "access_denied"}
+        calls = [client.call_tool("add", {"a": 1, "b": n}) for n in range(5)]
+        results = await asyncio.gather(*calls, return_exceptions=True)
+    assert {type(result) for result in results} == {LoginError}
+    assert len(server.asked("authorize")) == 2
+
+
+async def test_a_refresh_that_is_given_up_is_not_lost() -> None:
+    """The old refresh token is used up: without the new one the user would have to log in again."""
+    server = AuthorizationServer()
+    asked, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slowly(form: Any) -> None:
+        if form["grant_type"] == "refresh_token":
+            asked.set()
+            await go_on.wait()
+
+    server.delay = slowly
+    async with protected(server) as url, Client(url, auth=login(), mode="modern") as client:
+        server.valid.clear()
+        call = asyncio.create_task(client.call_tool("add", {"a": 1, "b": 2}))
+        await asyncio.wait_for(asked.wait(), 5)
+        call.cancel()
+        go_on.set()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        await client.call_tool("add", {"a": 1, "b": 2})
+    assert len(server.asked("authorize")) == 1
+
+
+async def test_the_users_http_client_keeps_its_headers_for_the_server() -> None:
+    server = AuthorizationServer()
+
+    def make() -> httpx2.AsyncClient:
+        return httpx2.AsyncClient(headers={"x-api-key": "secret"}, cookies={"id": "secret"}, auth=("user", "secret"))
+
+    async with protected(server) as url:
+        await three(StreamableHttpTransport(url, auth=login(), http_client=make), None)
+    assert server.asked("token")
+    assert b"secret" not in b"".join(server.heads)
+
+
 async def test_a_client_that_the_server_forgot_is_registered_again() -> None:
     server, storage = AuthorizationServer(), MemoryTokenStorage()
     server.token = lambda form: (
@@ -142,6 +208,7 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("refused with 200", {"token": JSONResponse({"error": "bad_code"}, 200)}, "answered 200: bad_code"),
     ("no tokens", {"token": HTMLResponse("<html>")}, "does not fit"),
     ("another kind", {"token": JSONResponse({"access_token": "t", "token_type": "mac"})}, "of the type 'mac'"),
+    ("endless nesting", {"token": Response(b"[" * 10_000)}, "does not fit"),
     ("endless tokens", {"token": JSONResponse({"access_token": "t" * 300_000})}, "more than 262144 bytes"),
     ("a redirect", {"token": JSONResponse({}, 307, {"location": "https://evil.example"})}, "answered 307"),
 ]
@@ -285,6 +352,19 @@ async def test_the_port_of_the_last_login_is_used_again() -> None:
     await other.close()
 
 
+async def test_connections_that_say_nothing_do_not_hold_up_a_login() -> None:
+    before = asyncio.all_tasks()
+    callback = BrowserCallback(open=lambda url: True)
+    port = httpx2.URL(await callback.start()).port
+    writers = [(await asyncio.open_connection("127.0.0.1", port))[1] for _ in range(40)]
+    with pytest.raises(LoginError, match="waits for another login already"):
+        await callback.start()
+    await asyncio.wait_for(callback.close(), 5)
+    assert asyncio.all_tasks() == before
+    for writer in writers:
+        writer.close()
+
+
 async def test_nobody_logs_in() -> None:
     callback = BrowserCallback(open=lambda url: True, timeout=0.05)
     await callback.start()
@@ -367,6 +447,7 @@ async def test_a_login_survives_in_a_file(tmp_path: Path) -> None:
         (['Bearer scope="a", scope="b"'], Challenge("bearer", "", ("a",))),
         (['Bearer scope="unterminated'], Challenge("bearer")),
         (["," * 10_000], Challenge()),
+        (["Bearer" + " " * 8000 + '"'], Challenge("bearer")),
     ],
 )
 def test_challenges(headers: list[str], expected: Challenge) -> None:
@@ -397,12 +478,113 @@ def test_the_canonical_url_of_a_server(url: str, resource: str) -> None:
         (lambda: ClientCredentials("c", private_key="no key"), "can't be read"),
         (lambda: ClientCredentials("c", private_key="k", algorithm="HS256"), "does not sign with 'HS256'"),
         (lambda: BrowserCallback(host="0.0.0.0"), "on this machine alone"),
+        (lambda: Client("https://a.example", auth="SEC RET"), "A token is visible ASCII .* this one has others"),
+        (lambda: BearerAuth("größe"), "A token is visible ASCII"),
+        (lambda: Client("http://a.example/mcp", auth="oauth"), "A server that is logged in to must be https"),
         (lambda: Client("https://a.example", auth=5), "auth is a bearer token, 'oauth', or a login"),
     ],
 )
 def test_what_can_not_be_meant(make: Callable[[], Any], told: str) -> None:
     with pytest.raises(ClientError, match=told):
         make()
+
+
+class Documents:
+    """What is to be found on the web."""
+
+    def __init__(self, **found: Any) -> None:
+        self.found = found
+
+    async def get(self, url: str, what: str) -> Fetched:
+        document = next((each for place, each in self.found.items() if url == place), None)
+        return Fetched(404, {}, b"") if document is None else Fetched(200, {}, msgspec.json.encode(document))
+
+
+PRM = "https://h/.well-known/oauth-protected-resource"
+AS = {"issuer": "https://as", "token_endpoint": "https://as/token"}
+TENANT = {"issuer": "https://as/t", "token_endpoint": "https://as/t/token"}
+AT = "https://as/.well-known/oauth-authorization-server"
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        ({f"{PRM}/a/mcp": ("https://h/a/mcp", "https://as"), AT: AS}, "https://h/a/mcp https://as"),
+        ({PRM: ("https://h/a/mcp", "https://as"), AT: AS}, "https://h/a/mcp https://as"),
+        ({PRM: ("https://h", "https://as"), AT: AS}, "https://h https://as"),
+        ({"https://h/prm": ("https://h/a/mcp/", "https://as"), AT: AS}, "https://h/a/mcp/ https://as"),
+        # One tenant of a host must not get tokens that are good for all of it.
+        ({"https://h/prm": ("https://h", "https://as"), AT: AS}, "is of another resource"),
+        ({f"{PRM}/a/mcp": ("https://h/a", "https://as"), AT: AS}, "is of another resource"),
+        ({f"{PRM}/a/mcp": ("https://h/a/mc", "https://as"), AT: AS}, "is of another resource"),
+        ({f"{PRM}/a/mcp": ("https://h/a/mcp/more", "https://as"), AT: AS}, "is of another resource"),
+        ({f"{PRM}/a/mcp": ("https://h:8443/a/mcp", "https://as"), AT: AS}, "is of another resource"),
+        ({f"{PRM}/a/mcp": ("http://h/a/mcp", "https://as"), AT: AS}, "is of another resource"),
+        ({f"{PRM}/a/mcp": ("no url at all", "https://as"), AT: AS}, "is of another resource"),
+        ({PRM: ("https://h", "https://as/"), AT: AS}, "is of another issuer"),
+        ({PRM: ("https://h", "https://as"), f"{AT}/t": TENANT}, "has no metadata"),
+        ({PRM: ("https://h", "https://as/t"), f"{AT}/t": TENANT}, "https://h https://as/t"),
+        (
+            {PRM: ("https://h", "https://as/t"), "https://as/.well-known/openid-configuration/t": TENANT},
+            "https://h https://as/t",
+        ),
+        (
+            {PRM: ("https://h", "https://as/t"), "https://as/t/.well-known/openid-configuration": TENANT},
+            "https://h https://as/t",
+        ),
+        ({PRM: ("https://h", "https://other", "https://as"), AT: AS}, "https://h https://as"),
+        (
+            {PRM: ("https://h",), "https://h/.well-known/oauth-authorization-server": {"issuer": "https://h"}},
+            "https://h https://h",
+        ),
+        ({}, "https://h/a/mcp https://h"),
+    ],
+)
+async def test_discovery(found: dict[str, Any], expected: str) -> None:
+    for place, document in found.items():
+        if isinstance(document, tuple):
+            found[place] = {"resource": document[0], "authorization_servers": list(document[1:])}
+    challenge = Challenge("bearer", resource_metadata="https://h/prm" if "https://h/prm" in found else None)
+    with pytest.raises(LoginError, match=expected) if "://" not in expected else nullcontext():
+        site = await discover(Documents(**found), httpx2.URL("https://h/a/mcp"), challenge, "https://as")  # pyright: ignore[reportArgumentType]
+        assert f"{site.resource} {site.server.issuer}" == expected
+
+
+async def test_a_server_on_the_internet_leads_nobody_into_a_private_network() -> None:
+    for server, open_to in (("https://mcp.example", False), ("https://10.0.0.1", True), ("https://intranet", True)):
+        web = Web(httpx2.URL(server), None, None)
+        with pytest.raises(LoginError, match="can't be fetched" if open_to else "no public address .*allow_private"):
+            await web.get("https://127.0.0.1:1/", "It")
+
+
+async def test_time_stands_still_while_anybody_is_asked() -> None:
+    begun, answered = asyncio.Event(), asyncio.Event()
+
+    async def ask() -> None:
+        with patient():
+            begun.set()
+            await answered.wait()
+
+    async with limit_of(0.05) as limit:
+        asking = asyncio.create_task(ask())
+        await begun.wait()
+        with patient():
+            pass
+        assert limit.when() is None
+        answered.set()
+        await asking
+        assert limit.when() is not None
+    with patient():  # a limit that is over
+        pass
+
+    async def go_on() -> None:
+        async with limit_of(0.01):
+            with patient():
+                pass
+            await asyncio.Event().wait()
+
+    with pytest.raises(TimeoutError):
+        await go_on()
 
 
 async def test_a_login_is_for_one_server() -> None:
@@ -422,7 +604,7 @@ async def test_nothing_secret_is_shown() -> None:
         assert repr(tokens) == "<Tokens>"
 
 
-@pytest.mark.parametrize("auth", ["right", BearerAuth("right")])
+@pytest.mark.parametrize("auth", ["right", "right\n", BearerAuth(" right")])
 async def test_a_token_that_the_user_has(auth: Any) -> None:
     server = AuthorizationServer()
     async with protected(server) as url:
@@ -431,6 +613,15 @@ async def test_a_token_that_the_user_has(auth: Any) -> None:
         server.valid["right"] = AccessToken(token="right", client_id="c")
         await three(url, auth)
     assert not server.seen
+
+
+async def test_an_assertion_is_not_shown_to_whom_it_is_not_for() -> None:
+    server = AuthorizationServer()
+    claims = base64.urlsafe_b64encode(b'{"aud": ["https://honest.example"]}').rstrip(b"=").decode()
+    async with protected(server) as url:
+        with pytest.raises(LoginError, match=r"is for https://honest\.example, but the server uses"):
+            await three(url, WorkloadIdentity("w", f"e30.{claims}.x"))
+    assert not server.asked("token")
 
 
 async def test_a_workload_says_who_it_is_anew_each_time() -> None:

@@ -230,6 +230,8 @@ class Client:
         limit = self._limit(timeout)
         until = None if limit is None else asyncio.get_running_loop().time() + limit
         wire = await self.call_tool_mcp(name, arguments, timeout=timeout, progress_handler=progress_handler, meta=meta)
+        if limit is not None and until is not None and until <= (now := asyncio.get_running_loop().time()):
+            until = now + limit  # a user logged in meanwhile, which takes no time
         if wire.is_error and raise_on_error:
             raise ToolError(text_of(wire.content) or f"The tool {name!r} failed")
         return CallToolResult.of(wire, await self._data(name, wire, meta, until))

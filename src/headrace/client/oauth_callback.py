@@ -8,22 +8,25 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import os
 import socket
 import sys
+import threading
 import webbrowser
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import parse_qsl, urlsplit
 
 import httpx2
 
-from .auth.documents import LoginError, checked_url, is_loopback
+from .auth.documents import LoginError, NoAnswer, checked_url, is_loopback
 
 __all__ = ["BrowserCallback", "Callback", "HeadlessCallback", "PasteCallback"]
 
 _PATH = "/callback"
 _MAX_HEAD = 16 * 1024
 _HEAD_SECONDS = 10.0
+_MAX_CONNECTIONS = 32
 _PAGE = b"""<!doctype html><html lang="en"><meta charset="utf-8"><title>%s</title>
 <body style="font-family: sans-serif; max-width: 40em; margin: 4em auto"><h1>%s</h1><p>%s</p></body></html>"""
 _DONE = ("200 OK", _PAGE % (b"Answer received", b"Answer received", b"You can close this window."))
@@ -68,14 +71,22 @@ class BrowserCallback:
         self._timeout = timeout
         self._open = open
         self._servers: list[asyncio.Server] = []
+        self._connections: set[asyncio.Task[Any]] = set()
         self._state = ""
         self._answer: asyncio.Future[dict[str, str]] | None = None
 
     async def start(self, before: str | None = None) -> str:
+        if self._servers:
+            raise LoginError("This callback waits for another login already: give each login its own")
         sockets = _listening(self._host, self._port, _port_of(before))
         self._answer = asyncio.get_running_loop().create_future()
-        for each in sockets:
-            self._servers.append(await asyncio.start_server(self._take, sock=each, limit=_MAX_HEAD))
+        try:
+            for each in sockets:
+                self._servers.append(await asyncio.start_server(self._take, sock=each, limit=_MAX_HEAD))
+        except BaseException:
+            for each in sockets:
+                each.close()
+            raise
         host = f"[{self._host}]" if ":" in self._host else self._host
         return f"http://{host}:{sockets[0].getsockname()[1]}{_PATH}"
 
@@ -83,24 +94,35 @@ class BrowserCallback:
         checked_url(url, "The authorization endpoint")
         assert self._answer is not None
         self._state = state
-        if await asyncio.to_thread(self._open, url) is False:
-            print(f"Open this page to log in:\n{url}", file=sys.stderr)
+        opened = _in_thread(self._open, url)  # a browser in the terminal returns when the user leaves it
         try:
             async with asyncio.timeout(self._timeout):
+                await asyncio.wait([opened, self._answer], return_when=asyncio.FIRST_COMPLETED)
+                if opened.done() and not opened.cancelled() and opened.result() is False:
+                    print(f"Open this page to log in:\n{url}", file=sys.stderr)
                 return await self._answer
         except TimeoutError:
-            raise LoginError(f"Nobody logged in at {urlsplit(url).netloc} within {self._timeout:g} seconds") from None
+            raise NoAnswer(f"Nobody logged in at {urlsplit(url).netloc} within {self._timeout:g} seconds") from None
 
     async def close(self) -> None:
         servers, self._servers = self._servers, []
         self._state = ""
         for server in servers:
             server.close()
-        for server in servers:
-            await server.wait_closed()
+        # Browsers open connections that they don't use; nothing more is said on them.
+        connections = list(self._connections)
+        for connection in connections:
+            connection.cancel()
+        await asyncio.gather(*connections, *(server.wait_closed() for server in servers), return_exceptions=True)
 
     async def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One request. Only the answer that carries the state ends the wait, whatever else comes to the port."""
+        connection = asyncio.current_task()
+        assert connection is not None
+        if len(self._connections) >= _MAX_CONNECTIONS:
+            writer.close()
+            return
+        self._connections.add(connection)
         try:
             async with asyncio.timeout(_HEAD_SECONDS):
                 head = await reader.readuntil(b"\r\n\r\n")
@@ -110,17 +132,18 @@ class BrowserCallback:
                 await writer.drain()
             if answer is not None and self._answer is not None and not self._answer.done():
                 self._answer.set_result(answer)
-        except (OSError, EOFError, TimeoutError, asyncio.LimitOverrunError):
-            pass
+        except (OSError, EOFError, TimeoutError, asyncio.LimitOverrunError, asyncio.CancelledError):
+            pass  # CancelledError is from `close`: nobody else has this task
         finally:
+            self._connections.discard(connection)
             writer.close()
 
     def _answer_in(self, head: bytes) -> dict[str, str] | None:
         method, _, rest = head.split(b"\r\n", 1)[0].decode("latin-1").partition(" ")
-        target = urlsplit(rest.rpartition(" ")[0])
-        if method != "GET" or target.path != _PATH or not self._state:
+        path, _, query = rest.rpartition(" ")[0].partition("?")
+        if method != "GET" or path != _PATH or not self._state:
             return None
-        answer = _parameters(target.query)
+        answer = _parameters(query)
         mine = hmac.compare_digest(answer.get("state", "").encode(), self._state.encode())
         return answer if mine else None
 
@@ -139,7 +162,7 @@ class PasteCallback:
         checked_url(url, "The authorization endpoint")
         print(f"Open this page on any machine, and log in:\n{url}\n", file=sys.stderr)
         asked = "The address that your browser shows then (it may say that it can't be reached): "
-        return _parameters(urlsplit((await asyncio.to_thread(self._ask, asked)).strip()).query)
+        return _parameters(str(await _in_thread(self._ask, asked)).strip().partition("?")[2].partition("#")[0])
 
     async def close(self) -> None:
         pass
@@ -156,14 +179,17 @@ class HeadlessCallback:
         return self._redirect_uri
 
     async def authorize(self, url: str, state: str) -> dict[str, str]:
-        async with httpx2.AsyncClient(follow_redirects=False, timeout=30.0) as http:
-            for _ in range(self._max_redirects):
-                response = await http.get(checked_url(url, "The authorization endpoint"))
-                if "location" not in response.headers:
-                    raise LoginError(f"{url.partition('?')[0]} asks a user: status {response.status_code}")
-                url = str(response.url.join(response.headers["location"]))
-                if url.partition("?")[0] == self._redirect_uri:
-                    return _parameters(urlsplit(url).query)
+        try:
+            async with httpx2.AsyncClient(follow_redirects=False, timeout=30.0) as http:
+                for _ in range(self._max_redirects):
+                    response = await http.get(checked_url(url, "The authorization endpoint"))
+                    if "location" not in response.headers:
+                        raise LoginError(f"{url.partition('?')[0]} asks a user: status {response.status_code}")
+                    url = str(response.url.join(response.headers["location"]))
+                    if url.partition("?")[0] == self._redirect_uri:
+                        return _parameters(urlsplit(url).query)
+        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+            raise LoginError(f"{url.partition('?')[0]} can't be reached: {error}") from None
         raise LoginError("The authorization endpoint redirects in circles")
 
     async def close(self) -> None:
@@ -171,9 +197,40 @@ class HeadlessCallback:
 
 
 def _parameters(query: str) -> dict[str, str]:
-    """A parameter that is given twice is no answer (RFC 6749, 3.1)."""
-    pairs = parse_qsl(query, keep_blank_values=True, max_num_fields=50)
+    """A parameter that is given twice is no answer (RFC 6749, 3.1), nor are very many."""
+    try:
+        pairs = parse_qsl(query, keep_blank_values=True, max_num_fields=50)
+    except ValueError:
+        return {}
     return dict(pairs) if len({name for name, _ in pairs}) == len(pairs) else {}
+
+
+def _in_thread(function: Callable[[str], object], text: str) -> asyncio.Future[object]:
+    """What the function returns; its thread does not keep the program from ending."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[object] = loop.create_future()
+
+    def settle(result: object, error: BaseException | None) -> None:
+        if future.done():
+            return
+        if error is None:
+            future.set_result(result)
+        else:
+            future.set_exception(error)
+
+    def work() -> None:
+        result, failure = None, None
+        try:
+            result = function(text)
+        except Exception as error:
+            failure = error
+        try:
+            loop.call_soon_threadsafe(settle, result, failure)
+        except RuntimeError:  # the loop has ended meanwhile
+            pass
+
+    threading.Thread(target=work, daemon=True).start()
+    return future
 
 
 def _port_of(redirect_uri: str | None) -> int | None:
@@ -206,6 +263,8 @@ def _listening(host: str, port: int | None, before: int | None) -> list[socket.s
 
 def _listen(address: str, port: int) -> socket.socket:
     listening = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
+    if os.name == "posix":  # the port of a login a moment ago; elsewhere the option would let others share it
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((address, port))
         listening.listen(8)

@@ -6,40 +6,58 @@ import asyncio
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 
 __all__ = ["limit_of", "patient"]
 
-_limits: ContextVar[tuple[list[asyncio.Timeout], ...]] = ContextVar("limits", default=())
-"""Each in a list of its own that is empty once the limit is over: tasks that were begun meanwhile still have it."""
+
+@dataclass(slots=True)
+class _Limit:
+    timeout: asyncio.Timeout | None
+    """None once it is over: tasks that were begun meanwhile still have this."""
+    waiting: int = 0
+    """How many wait for a user inside of it."""
+    left: float = 0.0
+    """Seconds, while somebody does."""
+
+    def stop(self) -> None:
+        self.waiting += 1
+        if self.timeout is not None and self.waiting == 1 and not self.timeout.expired():
+            when = self.timeout.when()
+            assert when is not None
+            self.left = when - asyncio.get_running_loop().time()
+            self.timeout.reschedule(None)
+
+    def go_on(self) -> None:
+        self.waiting -= 1
+        if self.timeout is not None and self.waiting == 0 and not self.timeout.expired():
+            self.timeout.reschedule(asyncio.get_running_loop().time() + self.left)
+
+
+_limits: ContextVar[tuple[_Limit, ...]] = ContextVar("limits", default=())
 
 
 @asynccontextmanager
-async def limit_of(seconds: float) -> AsyncGenerator[asyncio.Timeout, None]:
+async def limit_of(seconds: float) -> AsyncGenerator[asyncio.Timeout]:
     """As `asyncio.timeout`, but what happens inside of `patient` takes no time."""
-    async with asyncio.timeout(seconds) as limit:
-        place = [limit]
-        token = _limits.set((*_limits.get(), place))
+    async with asyncio.timeout(seconds) as timeout:
+        limit = _Limit(timeout)
+        token = _limits.set((*_limits.get(), limit))
         try:
-            yield limit
+            yield timeout
         finally:
             _limits.reset(token)
-            place.clear()
+            limit.timeout = None
 
 
 @contextmanager
 def patient() -> Generator[None]:
     """The limits around this don't count what happens inside."""
-    loop = asyncio.get_running_loop()
-    left: list[tuple[list[asyncio.Timeout], float]] = []
-    for place in _limits.get():
-        for limit in place:
-            when = limit.when()
-            if when is not None and not limit.expired():
-                left.append((place, when - loop.time()))
-                limit.reschedule(None)
+    limits = _limits.get()
+    for limit in limits:
+        limit.stop()
     try:
         yield
     finally:
-        for place, seconds in left:
-            for limit in place:
-                limit.reschedule(loop.time() + seconds)
+        for limit in limits:
+            limit.go_on()

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import httpx2
 
 from ..transports.base import MakeHttp, Send
+from .documents import bearer_text
 
 __all__ = ["BearerAuth"]
 
@@ -15,7 +16,7 @@ class BearerAuth:
     """The same as ``auth="token"``, as an object."""
 
     def __init__(self, token: str) -> None:
-        self._token = token
+        self._token = bearer_text(token)
 
     def bind(self, url: str, http_client: MakeHttp | None) -> None:
         pass

@@ -13,7 +13,7 @@ __all__ = ["Challenge", "challenge_in"]
 _MAX = 8192
 _TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _PART = re.compile(
-    rf"""\s*,?\s*(?:
+    rf"""[\s,]*(?:
         (?P<name>{_TOKEN})[ \t]*=[ \t]*(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<plain>{_TOKEN}))
       | (?P<scheme>{_TOKEN})(?:[ \t]+(?P<token68>[A-Za-z0-9\-._~+/]+=*)(?=[ \t]*(?:,|$)))?
     )""",

@@ -30,13 +30,13 @@ class Site(NamedTuple):
     """Those of the resource."""
 
 
-async def discover(web: Web, server: httpx2.URL, challenge: Challenge, issuer: str | None) -> Site:
-    """`issuer` is preferred where the server names several. Raises LoginError."""
+async def discover(web: Web, server: httpx2.URL, challenge: Challenge, preferred: str | None) -> Site:
+    """`preferred` is the issuer to take where the server names several. Raises LoginError."""
     described = await _resource(web, server, challenge)
     if described is None:
-        return Site(canonical(server), await _older(web, server), [])
+        return Site(canonical(server), await _of_its_own(web, server), [])
     issuers = described.authorization_servers or [origin_of(server)]
-    chosen = issuer if issuer in issuers else issuers[0]
+    chosen = preferred if preferred in issuers else issuers[0]
     found = await _authorization_server(web, chosen)
     if found is None:
         raise LoginError(f"The authorization server {chosen} has no metadata (RFC 8414)")
@@ -53,9 +53,7 @@ async def _resource(web: Web, server: httpx2.URL, challenge: Challenge) -> Prote
     if challenge.resource_metadata is not None:
         places = [challenge.resource_metadata]
     else:
-        root = f"{origin_of(server)}/.well-known/oauth-protected-resource"
-        path = server.path.rstrip("/")
-        places = [root + path, root] if path else [root]
+        places = list(dict.fromkeys((_place_of(server), _place_of(server.copy_with(path="/")))))
     for place in places:
         what = f"The resource metadata at {place}"
         answer = await web.get(place, what)
@@ -64,7 +62,7 @@ async def _resource(web: Web, server: httpx2.URL, challenge: Challenge) -> Prote
         if answer.status != 200:
             raise LoginError(f"{what} can't be read: status {answer.status}")
         described = read(ProtectedResource, answer.body, what)
-        if not _covers(described.resource, server):
+        if not _covers(described.resource, server, place):
             raise LoginError(f"{what} is of another resource, {described.resource}")
         return described
     if challenge.resource_metadata is not None:
@@ -72,16 +70,25 @@ async def _resource(web: Web, server: httpx2.URL, challenge: Challenge) -> Prote
     return None
 
 
-def _covers(resource: str, server: httpx2.URL) -> bool:
-    """Whether a token for the resource is for the server: it is the same, or lies above it (RFC 9728, 3.3)."""
+def _place_of(resource: httpx2.URL) -> str:
+    """Where a resource's metadata is (RFC 9728, 3.1)."""
+    path = resource.raw_path.partition(b"?")[0].decode("ascii").rstrip("/")
+    return f"{origin_of(resource)}/.well-known/oauth-protected-resource{path}"
+
+
+def _covers(resource: str, server: httpx2.URL, place: str) -> bool:
+    """Whether a token for the resource is for the server: it is the same (RFC 9728, 3.3), or lies above it.
+
+    The latter only if the metadata is at the resource's own place: else one path of a host could have tokens for all.
+    """
     try:
         url = httpx2.URL(resource)
     except (httpx2.InvalidURL, UnicodeError):
         return False
     if origin_of(url) != origin_of(server) or url.fragment or (url.query and url.query != server.query):
         return False
-    above = url.path.rstrip("/") + "/"
-    return f"{server.path.rstrip('/')}/".startswith(above)
+    below, above = f"{server.path.rstrip('/')}/", f"{url.path.rstrip('/')}/"
+    return below == above or (below.startswith(above) and place == _place_of(url))
 
 
 async def _authorization_server(web: Web, issuer: str) -> AuthorizationServer | None:
@@ -108,7 +115,7 @@ async def _authorization_server(web: Web, issuer: str) -> AuthorizationServer | 
     return None
 
 
-async def _older(web: Web, server: httpx2.URL) -> AuthorizationServer:
+async def _of_its_own(web: Web, server: httpx2.URL) -> AuthorizationServer:
     """2025-03-26, Authorization, Server Metadata Discovery: the root of the server, and endpoints by convention."""
     origin = origin_of(server)
     found = await _authorization_server(web, origin)

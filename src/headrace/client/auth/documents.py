@@ -18,10 +18,12 @@ from ...exceptions import ClientError
 __all__ = [
     "AuthorizationServer",
     "LoginError",
+    "NoAnswer",
     "ProtectedResource",
     "RegisteredClient",
     "TokenAnswer",
     "Tokens",
+    "bearer_text",
     "checked_url",
     "is_loopback",
     "origin_of",
@@ -29,16 +31,23 @@ __all__ = [
     "scopes_of",
 ]
 
-_TEXT = 400
+_MAX_MESSAGE = 600
 T = TypeVar("T")
 
 
 class LoginError(ClientError):
-    """No access token could be had. `error` is OAuth's code for it, "" where there is none (RFC 6749, 5.2)."""
+    """No access token could be had. `error` is OAuth's code for it, "" where there is none (RFC 6749, 5.2).
+
+    Messages name what servers said, so they are made one line, without control characters, not longer than needed.
+    """
 
     def __init__(self, message: str, *, error: str = "") -> None:
-        super().__init__(message)
+        super().__init__("".join(c if c.isprintable() else " " for c in message[:_MAX_MESSAGE]))
         self.error = error
+
+
+class NoAnswer(LoginError):
+    """The user did nothing, or could not."""
 
 
 class ProtectedResource(Struct):
@@ -103,6 +112,8 @@ class Tokens(_Secret, omit_defaults=True):
     refresh_token: str | None = None
     expires_at: float | None = None
     """Seconds since 1970."""
+    renew_at: float | None = None
+    """Some time before."""
     requested: list[str] = msgspec.field(default_factory=list[str])
     granted: list[str] | None = None
     """None where the server did not say."""
@@ -114,7 +125,7 @@ def read(kind: type[T], body: bytes, whose: str) -> T:
     """The document. Raises LoginError for one that does not fit."""
     try:
         return msgspec.json.decode(body, type=kind, strict=False)  # some write numbers as text
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise LoginError(f"{whose} does not fit: {error}") from None
 
 
@@ -132,9 +143,16 @@ def checked_url(text: str, what: str) -> httpx2.URL:
         raise LoginError(f"{what} is no URL") from None
     secure = url.scheme == "https" or (url.scheme == "http" and is_loopback(url.host))
     if not secure or not url.host or url.userinfo:
-        shown = "".join(c if c.isprintable() else "?" for c in text[:_TEXT])
-        raise LoginError(f"{what} must be https (http only on this machine), it is {shown}")
+        raise LoginError(f"{what} must be https (http only on this machine), it is {text}")
     return url
+
+
+def bearer_text(token: str) -> str:
+    """A token as it goes into a header (RFC 6750, 2.1). Raises LoginError, which does not show it."""
+    stripped = token.strip()
+    if not stripped or not all("!" <= character <= "~" for character in stripped):
+        raise LoginError("A token is visible ASCII characters without blanks: this one has others")
+    return stripped
 
 
 def is_loopback(host: str) -> bool:

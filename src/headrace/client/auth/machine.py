@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import inspect
 from abc import abstractmethod
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Unpack
+
+import msgspec
 
 from ...exceptions import ClientError
 from .discovery import Site
 from .documents import AuthorizationServer, LoginError, RegisteredClient, Tokens
-from .login import Login
+from .login import Login, LoginOptions
 from .signing import signed_by
-from .storage import TokenStorage
 from .token_endpoint import JWT_BEARER, AssertionProvider, Identity, TokenEndpoint
 
 __all__ = [
@@ -31,46 +35,24 @@ _ID_JAG = "urn:ietf:params:oauth:token-type:id-jag"
 
 
 class _Machine(Login):
-    """A client that is registered at `issuer` (None: wherever the server sends it; better name it, so that a server
-    can't have the secret sent elsewhere)."""
+    """A client that is registered at `issuer` (None: the first one that the server names; better say it, so that no
+    server can have a secret sent elsewhere)."""
 
     def __init__(
-        self,
-        client: RegisteredClient,
-        *,
-        assertion: AssertionProvider | None = None,
-        issuer: str | None = None,
-        scopes: str | Iterable[str] | None = None,
-        token_storage: TokenStorage | None = None,
-        dpop: bool = False,
-        allow_private: bool | None = None,
+        self, client: RegisteredClient, assertion: AssertionProvider | None, **options: Unpack[LoginOptions]
     ) -> None:
-        super().__init__(scopes=scopes, token_storage=token_storage, dpop=dpop, allow_private=allow_private)
+        super().__init__(client, **options)
         self._who = Identity(client, assertion)
-        self._issuer = issuer
-
-    @property
-    def client_id(self) -> str | None:
-        return self._who.client.client_id
-
-    @property
-    def issuer(self) -> str | None:
-        return self._issuer
 
     async def _identity(self, site: Site) -> Identity:
-        if self._issuer is None:
-            self._issuer = site.server.issuer
-        if self._issuer != site.server.issuer:
-            client_id, issuer = self._who.client.client_id, site.server.issuer
-            raise LoginError(f"The client {client_id} belongs to {self._issuer}, but the server now uses {issuer}")
         return self._who
 
     async def _grant(self, site: Site, scopes: Sequence[str]) -> Tokens:
-        endpoint = TokenEndpoint(self._web, site, await self._identity(site), self._proofs_for(site))
+        endpoint = TokenEndpoint(self._web, site, self._who, self._proofs_for(site))
         grant = dict(await self._granting(site))
         if scopes:
             grant["scope"] = " ".join(scopes)
-        return await endpoint.tokens(grant, scopes)
+        return await self._obtained(endpoint, grant, scopes)
 
     @abstractmethod
     async def _granting(self, site: Site) -> Mapping[str, str]:
@@ -92,11 +74,7 @@ class ClientCredentials(_Machine):
         algorithm: str = "ES256",
         assertion_provider: AssertionProvider | None = None,
         token_endpoint_auth_method: str | None = None,
-        issuer: str | None = None,
-        scopes: str | Iterable[str] | None = None,
-        token_storage: TokenStorage | None = None,
-        dpop: bool = False,
-        allow_private: bool | None = None,
+        **options: Unpack[LoginOptions],
     ) -> None:
         if [client_secret, private_key, assertion_provider].count(None) != 2:
             raise ClientError("Client credentials are one of client_secret, private_key and assertion_provider")
@@ -105,51 +83,28 @@ class ClientCredentials(_Machine):
         client = RegisteredClient(
             client_id=client_id, client_secret=client_secret, token_endpoint_auth_method=token_endpoint_auth_method
         )
-        super().__init__(
-            client,
-            assertion=assertion_provider,
-            issuer=issuer,
-            scopes=scopes,
-            token_storage=token_storage,
-            dpop=dpop,
-            allow_private=allow_private,
-        )
+        super().__init__(client, assertion_provider, **options)
 
     async def _granting(self, site: Site) -> Mapping[str, str]:
         return {"grant_type": "client_credentials"}
 
 
 ClientCredentialsOAuthProvider = PrivateKeyJWTOAuthProvider = ClientCredentials
-"""FastMCP's names."""
+"""FastMCP's names; the parameters that they are called with have the same names here."""
 
 
 class WorkloadIdentity(_Machine):
     """A program that its platform vouches for: `assertion` is the platform's JWT, whose audience is the authorization
     server (RFC 7523, 2.1; SEP-1933). A refusal is final."""
 
-    def __init__(
-        self,
-        client_id: str,
-        assertion: Assertion,
-        *,
-        issuer: str | None = None,
-        scopes: str | Iterable[str] | None = None,
-        token_storage: TokenStorage | None = None,
-        dpop: bool = False,
-        allow_private: bool | None = None,
-    ) -> None:
-        super().__init__(
-            RegisteredClient(client_id=client_id),
-            issuer=issuer,
-            scopes=scopes,
-            token_storage=token_storage,
-            dpop=dpop,
-            allow_private=allow_private,
-        )
+    def __init__(self, client_id: str, assertion: Assertion, **options: Unpack[LoginOptions]) -> None:
+        super().__init__(RegisteredClient(client_id=client_id), None, **options)
         self._assertion = assertion
 
     async def _granting(self, site: Site) -> Mapping[str, str]:
-        return {"grant_type": JWT_BEARER, "assertion": await _current(self._assertion)}
+        assertion = await _current(self._assertion)
+        _check_audience(assertion, site.server)
+        return {"grant_type": JWT_BEARER, "assertion": assertion}
 
 
 class EnterpriseManaged(_Machine):
@@ -173,27 +128,17 @@ class EnterpriseManaged(_Machine):
         idp_issuer: str | None = None,
         private_key: str | bytes | None = None,
         algorithm: str = "ES256",
-        issuer: str | None = None,
-        scopes: str | Iterable[str] | None = None,
-        token_storage: TokenStorage | None = None,
-        dpop: bool = False,
-        allow_private: bool | None = None,
+        **options: Unpack[LoginOptions],
     ) -> None:
-        super().__init__(
-            RegisteredClient(client_id=client_id, client_secret=client_secret),
-            assertion=None if private_key is None else signed_by(private_key, algorithm, client_id),
-            issuer=issuer,
-            scopes=scopes,
-            token_storage=token_storage,
-            dpop=dpop,
-            allow_private=allow_private,
-        )
+        client = RegisteredClient(client_id=client_id, client_secret=client_secret)
+        signed = None if private_key is None else signed_by(private_key, algorithm, client_id)
+        super().__init__(client, signed, **options)
         self._idp = AuthorizationServer(issuer=idp_issuer or idp_token_endpoint, token_endpoint=idp_token_endpoint)
         self._idp_client = RegisteredClient(client_id=idp_client_id, client_secret=idp_client_secret)
         self._id_token = id_token
 
     async def _granting(self, site: Site) -> Mapping[str, str]:
-        idp = TokenEndpoint(self._web, site._replace(server=self._idp), Identity(self._idp_client), None)
+        idp = TokenEndpoint(self._own_web, site._replace(server=self._idp), Identity(self._idp_client), None)
         exchange = {
             "grant_type": _EXCHANGE,
             "subject_token": await _current(self._id_token),
@@ -212,3 +157,19 @@ async def _current(assertion: Assertion) -> str:
         return assertion
     found = assertion()
     return await found if inspect.isawaitable(found) else found
+
+
+class _Claims(msgspec.Struct):
+    aud: str | list[str] | None = None
+
+
+def _check_audience(jwt: str, server: AuthorizationServer) -> None:
+    """A token that is meant for another server is not shown to this one, which could use it there."""
+    try:
+        payload = jwt.split(".")[1]
+        audience = msgspec.json.decode(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)), type=_Claims).aud
+    except (IndexError, binascii.Error, ValueError, msgspec.DecodeError, RecursionError):
+        return  # no JWT: what it is for can't be seen
+    meant = {each.rstrip("/") for each in ([audience] if isinstance(audience, str) else audience or ())}
+    if meant and not meant & {server.issuer.rstrip("/"), (server.token_endpoint or "").rstrip("/")}:
+        raise LoginError(f"The assertion is for {', '.join(sorted(meant))}, but the server uses {server.issuer}")

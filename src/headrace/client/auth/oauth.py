@@ -6,21 +6,18 @@ import base64
 import hashlib
 import hmac
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Unpack
 
 from ..oauth_callback import BrowserCallback, Callback
 from ..patience import patient
 from .discovery import Site
-from .documents import LoginError, RegisteredClient, Tokens, checked_url
-from .login import Login
+from .documents import LoginError, NoAnswer, RegisteredClient, Tokens, checked_url
+from .login import Login, LoginOptions
 from .registration import Registration
-from .storage import TokenStorage
 from .token_endpoint import Identity, TokenEndpoint
 
 __all__ = ["OAuth"]
-
-_TEXT = 300
 
 
 class OAuth(Login):
@@ -37,44 +34,30 @@ class OAuth(Login):
         self,
         mcp_url: str | None = None,
         *,
-        scopes: str | Iterable[str] | None = None,
         client_name: str = "Headrace",
         client_id: str | None = None,
         client_secret: str | None = None,
-        issuer: str | None = None,
         client_metadata_url: str | None = None,
         additional_client_metadata: Mapping[str, Any] | None = None,
-        token_storage: TokenStorage | None = None,
         callback: Callback | None = None,
         callback_port: int | None = None,
         callback_timeout: float = 300.0,
-        dpop: bool = False,
-        allow_private: bool | None = None,
+        **options: Unpack[LoginOptions],
     ) -> None:
-        super().__init__(scopes=scopes, token_storage=token_storage, dpop=dpop, allow_private=allow_private)
         if client_secret is not None and client_id is None:
             raise LoginError("client_secret needs the client_id that it belongs to")
         given = None if client_id is None else RegisteredClient(client_id=client_id, client_secret=client_secret)
-        metadata = {"client_name": client_name, **({"dpop_bound_access_tokens": True} if dpop else {})}
+        super().__init__(given, **options)
+        metadata = {"client_name": client_name, **({"dpop_bound_access_tokens": True} if self._dpop else {})}
         self._registration = Registration(
             self._storage,
             client=given,
-            issuer=issuer,
             metadata_url=client_metadata_url,
             metadata={**metadata, **(additional_client_metadata or {})},
         )
-        self._given_id = client_id
         self._callback = callback or BrowserCallback(callback_port, timeout=callback_timeout)
         if mcp_url is not None:
             self.bind(mcp_url, None)
-
-    @property
-    def client_id(self) -> str | None:
-        return self._given_id
-
-    @property
-    def issuer(self) -> str | None:
-        return self._registration.issuer
 
     async def _identity(self, site: Site) -> Identity:
         client = await self._registration.known(site)
@@ -89,20 +72,20 @@ class OAuth(Login):
         _check_pkce(site)
         wanted = _with_offline_access(site, scopes)
         try:
-            return await self._asked(site, wanted)
+            return await self._logged_in(site, wanted)
         except LoginError as error:
-            if error.error in ("", "invalid_client", "unauthorized_client"):
+            if isinstance(error, NoAnswer) or error.error in ("invalid_client", "unauthorized_client"):
                 # The server may have forgotten what it registered: then its page says so, and no answer comes.
                 await self._registration.forget(site.server.issuer)
-            if error.error != "invalid_client" or not self._registration.is_ours:
+            if error.error != "invalid_client" or not self._registration.can_be_renewed:
                 raise
-            return await self._asked(site, wanted)
+            return await self._logged_in(site, wanted)
 
-    async def _asked(self, site: Site, scopes: list[str]) -> Tokens:
+    async def _logged_in(self, site: Site, scopes: list[str]) -> Tokens:
         known = await self._registration.known(site)
         before = known.redirect_uris[0] if known is not None and known.redirect_uris else None
-        redirect_uri = await self._callback.start(before)
         try:
+            redirect_uri = await self._callback.start(before)
             if known is None or not _fits(known, redirect_uri, scopes):
                 every = [*scopes, *(scope for scope in site.scopes_supported if scope not in scopes)]
                 known = await self._registration.register(self._web, site, redirect_uri, every)
@@ -117,7 +100,7 @@ class OAuth(Login):
             "code_verifier": verifier,
         }
         endpoint = TokenEndpoint(self._web, site, Identity(known), self._proofs_for(site))
-        return await endpoint.tokens(grant, scopes)
+        return await self._obtained(endpoint, grant, scopes)
 
     async def _code(self, site: Site, client_id: str, redirect_uri: str, scopes: list[str], verifier: str) -> str:
         state = secrets.token_urlsafe(32)
@@ -155,8 +138,8 @@ def _code_in(answer: Mapping[str, str], state: str, site: Site) -> str:
     if given is not None and given != issuer:
         raise LoginError(f"The answer to the login at {issuer} is from another issuer (iss)")
     if "error" in answer:
-        said = "".join(c if c.isprintable() else " " for c in answer.get("error_description", "")[:_TEXT])
-        text = f"The login at {issuer} was refused: {answer['error'][:_TEXT]!r}{f' ({said})' if said else ''}"
+        said = answer.get("error_description")
+        text = f"The login at {issuer} was refused: {answer['error']!r}{f' ({said})' if said else ''}"
         raise LoginError(text, error=answer["error"])
     code = answer.get("code")
     if not code:

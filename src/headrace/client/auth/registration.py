@@ -23,15 +23,14 @@ _METHODS = ("none", "client_secret_basic", "client_secret_post")
 
 
 class Registration:
-    """`client` is one that the user registered, at `issuer` where that is known. `metadata_url` is a document of the
-    user's that describes the client; `metadata` goes into what is registered."""
+    """`client` is one that the user registered. `metadata_url` is a document of the user's that describes the client;
+    `metadata` goes into what is registered."""
 
     def __init__(
         self,
         storage: TokenStorage,
         *,
         client: RegisteredClient | None,
-        issuer: str | None,
         metadata_url: str | None,
         metadata: Mapping[str, Any],
     ) -> None:
@@ -39,19 +38,13 @@ class Registration:
             raise LoginError("client_metadata_url must be https and have a path (CIMD, 3)")
         self._storage = storage
         self._given = client
-        self.issuer = issuer
         self._metadata_url = metadata_url
         self._metadata = metadata
 
     async def known(self, site: Site) -> RegisteredClient | None:
-        """The client that needs no registration. Raises LoginError for one of another issuer."""
+        """The client that needs no registration."""
         issuer = site.server.issuer
         if self._given is not None:
-            if self.issuer is None:
-                self.issuer = await self._bound(issuer)
-            if self.issuer != issuer:
-                client_id = self._given.client_id
-                raise LoginError(f"The client {client_id} belongs to {self.issuer}, but the server now uses {issuer}")
             return self._given
         if self._metadata_url is not None and site.server.client_id_metadata_document_supported:
             return RegisteredClient(client_id=self._metadata_url)
@@ -66,8 +59,7 @@ class Registration:
         return client if expiry == 0 or expiry > time.time() + 60 else None
 
     @property
-    def is_ours(self) -> bool:
-        """Whether it can be registered again."""
+    def can_be_renewed(self) -> bool:
         return self._given is None
 
     async def register(self, web: Web, site: Site, redirect_uri: str, scopes: Sequence[str]) -> RegisteredClient:
@@ -94,8 +86,7 @@ class Registration:
             del document["scope"]  # some know only their own scopes here, not those of a resource
             answer = await web.post_json(endpoint, document, what)
         if answer.status not in (200, 201):
-            said = answer.body[:300].decode(errors="replace")
-            reason = "".join(c if c.isprintable() else " " for c in said)
+            reason = answer.body[:300].decode(errors="replace")
             raise LoginError(f"{what} was refused with {answer.status}: {reason}")
         client = read(RegisteredClient, answer.body, what)
         client.redirect_uris = [redirect_uri]
@@ -106,17 +97,6 @@ class Registration:
     async def forget(self, issuer: str) -> None:
         """The server no longer knows it."""
         await self._storage.delete(_key(issuer))
-
-    async def _bound(self, issuer: str) -> str:
-        """The issuer where the user's client was first used."""
-        assert self._given is not None
-        key = f"issuer:{self._given.client_id}"
-        kept = await self._storage.get(key)
-        bound = kept.get("issuer") if kept is not None else None
-        if isinstance(bound, str):
-            return bound
-        await self._storage.put(key, {"issuer": issuer})
-        return issuer
 
 
 def _key(issuer: str) -> str:

@@ -1,6 +1,7 @@
 """Where logins are kept: in memory, in a file, or wherever the user likes.
 
-A storage keeps small dicts of JSON under keys. Stores of py-key-value fit as they are.
+A storage keeps small dicts of JSON under keys. Stores of py-key-value fit as they are. One that several programs share
+may have `exclusive`, too, an async context manager: who is in it is alone in renewing what is kept.
 """
 
 from __future__ import annotations
@@ -8,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import os
 import tempfile
-from collections.abc import Awaitable, Callable, Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 
 import msgspec
 
@@ -22,6 +23,7 @@ from ...state.sealer import AeadSealer
 __all__ = ["FileTokenStorage", "MemoryTokenStorage", "TokenStorage"]
 
 _KEY_BYTES = 32
+_POLL_SECONDS = 0.05
 _Kept = dict[str, dict[str, Any]]
 
 
@@ -61,7 +63,6 @@ class FileTokenStorage:
         self._path = config_folder() / "logins" if path is None else Path(path).expanduser()
         self._key = key
         self._sealer: AeadSealer | None = None
-        self._lock = asyncio.Lock()
 
     async def get(self, key: str) -> dict[str, Any] | None:
         return (await self._in_thread(self._read)).get(key)
@@ -72,16 +73,23 @@ class FileTokenStorage:
     async def delete(self, key: str) -> None:
         await self._in_thread(lambda: self._change(lambda kept: kept.pop(key, None)))
 
+    @asynccontextmanager
+    async def exclusive(self) -> AsyncGenerator[None]:
+        """One program at a time, for as long as it takes to ask a server."""
+        with _opened(self._beside(".renewing")) as file:
+            while not _lock(file, wait=False):  # noqa: ASYNC110 - another program tells nobody
+                await asyncio.sleep(_POLL_SECONDS)
+            yield
+
     async def _in_thread(self, work: Callable[[], Any]) -> Any:
-        async with self._lock:
-            try:
-                return await asyncio.to_thread(work)
-            except OSError as error:
-                raise ClientError(f"The logins in {self._path} can't be used: {error.strerror}") from None
+        try:
+            return await asyncio.to_thread(work)
+        except OSError as error:
+            raise ClientError(f"The logins in {self._path} can't be used: {error.strerror}") from None
 
     def _change(self, change: Callable[[_Kept], Any]) -> None:
-        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with _locked(self._path.with_name(self._path.name + ".lock")):
+        with _opened(self._beside(".lock")) as file:
+            _lock(file, wait=True)
             if self._key is None and not self._path.exists():
                 self._make_key()
             kept = self._read()
@@ -97,29 +105,31 @@ class FileTokenStorage:
             raise ClientError(f"{self._path} holds no logins: remove it, or name another file") from None
         plain = self._cipher().open(sealed)
         if plain is None:
+            self._sealer = None  # another program may have begun anew, with another key
+            plain = self._cipher().open(sealed)
+        if plain is None:
             raise ClientError(f"The logins in {self._path} were written with another key: remove the file, or bring it")
         return msgspec.json.decode(plain, type=_Kept)
 
     def _cipher(self) -> AeadSealer:
         if self._sealer is None:
             try:
-                key = self._key or self._key_path.read_bytes()
+                key = self._key or self._beside(".key").read_bytes()
             except FileNotFoundError:
-                raise ClientError(f"The key of {self._path} is gone: bring {self._key_path}, or remove both") from None
+                raise ClientError(f"The key of {self._path} is gone: bring {self._path}.key, or remove both") from None
             self._sealer = AeadSealer(key, purpose="logins")
         return self._sealer
 
-    @property
-    def _key_path(self) -> Path:
-        return self._path.with_name(self._path.name + ".key")
+    def _beside(self, ending: str) -> Path:
+        return self._path.with_name(self._path.name + ending)
 
     def _make_key(self) -> None:
         self._sealer = None
-        _write(self._key_path, os.urandom(_KEY_BYTES))
+        _write(self._beside(".key"), os.urandom(_KEY_BYTES))
 
 
 def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o600)
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -137,13 +147,21 @@ def _write(path: Path, content: bytes) -> None:
 
 
 @contextmanager
-def _locked(path: Path) -> Generator[None]:
-    """Other programs wait; where the system has no such locks the last one to write wins."""
-    with open(path, "wb", opener=_private) as file:
-        try:
-            import fcntl
-        except ImportError:
-            pass
-        else:
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+def _opened(path: Path) -> Generator[BinaryIO]:
+    """A file that is there only to be locked; its lock ends when it is closed."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with open(path, "ab", opener=_private) as file:
+        yield file
+
+
+def _lock(file: BinaryIO, *, wait: bool) -> bool:
+    """False where another program has the lock. Where the system has none the last one to write wins."""
+    try:
+        import fcntl
+    except ImportError:
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from ...transports.http.fetch import Fetched
 from .discovery import Site
-from .documents import LoginError, RegisteredClient, TokenAnswer, Tokens, checked_url, read, scopes_of
+from .documents import LoginError, RegisteredClient, TokenAnswer, Tokens, bearer_text, checked_url, read, scopes_of
 from .signing import ProofKey
 from .web import Web
 
@@ -22,9 +22,10 @@ __all__ = ["JWT_BEARER", "AssertionProvider", "Identity", "Proofs", "TokenEndpoi
 AssertionProvider = Callable[[str], Awaitable[str]]
 """Makes a JWT that says who the client is, for one audience (RFC 7523, 3)."""
 
+_EARLY_SECONDS = 30.0
+"""A token is renewed so long before its end, one that lives shortly after half its life."""
 JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 _ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
-_TEXT = 300
 
 
 class Identity(NamedTuple):
@@ -45,14 +46,11 @@ class Proofs:
         target = checked_url(url, "The URL of a request that is signed").copy_with(query=None, fragment=None)
         return {"dpop": self.key.proof(method, str(target), self._nonces.get(target.netloc.decode()), access_token)}
 
-    def heard(self, url: str, headers: Mapping[str, str]) -> bool:
-        """Whether the answer brings a nonce that was not known (RFC 9449, 8.2)."""
-        nonce = headers.get("dpop-nonce")
-        origin = checked_url(url, "The URL of a request that is signed").netloc.decode()
-        if nonce is None or self._nonces.get(origin) == nonce:
-            return False
-        self._nonces[origin] = nonce
-        return True
+    def hear(self, url: str, headers: Mapping[str, str]) -> None:
+        """Take the nonce that an answer brings (RFC 9449, 8.2)."""
+        if "dpop-nonce" in headers:
+            origin = checked_url(url, "The URL of a request that is signed").netloc.decode()
+            self._nonces[origin] = headers["dpop-nonce"]
 
 
 class _Refusal(Struct):
@@ -80,12 +78,14 @@ class TokenEndpoint:
         if kind != ("bearer" if self._proofs is None else "dpop"):
             raise LoginError(f"{self._what} gave a token of the type {answer.token_type!r}: not used")
         granted = scopes_of(answer.scope) if answer.scope is not None else None
+        now, lifetime = time.time(), answer.expires_in
         return Tokens(
             issuer=site.server.issuer,
             client_id=client.client_id,
-            access_token=answer.access_token,
+            access_token=bearer_text(answer.access_token),
             refresh_token=answer.refresh_token or (before.refresh_token if before else None),
-            expires_at=None if answer.expires_in is None else time.time() + answer.expires_in,
+            expires_at=None if lifetime is None else now + lifetime,
+            renew_at=None if lifetime is None else now + lifetime - min(_EARLY_SECONDS, lifetime / 2),
             requested=list(requested),
             granted=granted if granted is not None or before is None else before.granted,
             dpop_key=None if self._proofs is None else self._proofs.key.as_dict(),
@@ -101,21 +101,23 @@ class TokenEndpoint:
 
     async def _asked(self, grant: Mapping[str, str]) -> bytes:
         answer = await self._sent(grant)
-        if self._proofs is not None and self._proofs.heard(self._url, answer.headers) and answer.status == 400:
-            if _refusal(answer).error == "use_dpop_nonce":
-                answer = await self._sent(grant)
+        if self._proofs is not None and answer.status == 400 and _refusal(answer).error == "use_dpop_nonce":
+            answer = await self._sent(grant)
         refusal = _refusal(answer)
         if answer.status in (200, 201) and not refusal.error:  # some refuse with 200
             return answer.body
         said = f": {refusal.error}" if refusal.error else ""
-        described = f" ({_line(refusal.error_description)})" if refusal.error_description else ""
+        described = f" ({refusal.error_description})" if refusal.error_description else ""
         raise LoginError(f"{self._what} answered {answer.status}{said}{described}", error=refusal.error)
 
     async def _sent(self, grant: Mapping[str, str]) -> Fetched:
         form, headers = await self._authenticated(dict(grant))
         if self._proofs is not None:
             headers |= self._proofs.header("POST", self._url)
-        return await self._web.post_form(self._url, form, headers, self._what)
+        answer = await self._web.post_form(self._url, form, headers, self._what)
+        if self._proofs is not None:
+            self._proofs.hear(self._url, answer.headers)
+        return answer
 
     async def _authenticated(self, form: dict[str, str]) -> tuple[dict[str, str], dict[str, str]]:
         """The form and headers that say who asks (RFC 6749, 2.3; RFC 7523, 2.2)."""
@@ -138,7 +140,7 @@ class TokenEndpoint:
             return "private_key_jwt"
         if not client.client_secret:
             return "none"
-        if client.token_endpoint_auth_method in ("client_secret_basic", "client_secret_post"):
+        if client.token_endpoint_auth_method in ("client_secret_basic", "client_secret_post", "none"):
             return client.token_endpoint_auth_method
         supported = self._site.server.token_endpoint_auth_methods_supported or ["client_secret_basic"]
         return "client_secret_basic" if "client_secret_basic" in supported else "client_secret_post"
@@ -147,10 +149,5 @@ class TokenEndpoint:
 def _refusal(answer: Fetched) -> _Refusal:
     try:
         return msgspec.json.decode(answer.body, type=_Refusal)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return _Refusal()
-
-
-def _line(text: str) -> str:
-    """What a server says, as one line without control characters."""
-    return "".join(c if c.isprintable() else " " for c in text[:_TEXT])

@@ -1,8 +1,8 @@
 """The requests of a login: small, bounded, without redirects to elsewhere.
 
-URLs come from the server, so a server on the internet can't send its clients into a private network; one that is in a
-private network itself may (2026-07-28, security best practices, Server-Side Request Forgery). Where the user brings an
-HTTP client, for a proxy or a certificate, that one is used and decides.
+URLs come from the server, so they don't lead into a private network, unless the user says so or has named a server
+there (2026-07-28, security best practices, Server-Side Request Forgery). Where the user brings an HTTP client, for a
+proxy or a certificate, that one connects, without its own headers and cookies.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import httpx2
 import msgspec
 
 from ...exceptions import FetchError
-from ...transports.http.fetch import Fetched, fetch, is_public, resolve_name
+from ...transports.http.fetch import Fetched, NotPublic, fetch, is_public
 from ..transports.base import MakeHttp
 from .documents import LoginError, checked_url, origin_of
 
@@ -25,16 +25,18 @@ __all__ = ["Web"]
 _MAX_BYTES = 256 * 1024
 _SECONDS = 30.0
 _MAX_REDIRECTS = 3
+_LOCAL = (".localhost", ".local", ".internal", ".lan", ".home.arpa")
+"""Endings of names that are never public (RFC 6761, 6762, 8375; ICANN's .internal)."""
 _FORM = "application/x-www-form-urlencoded"
 
 
 class Web:
-    """`server` is the MCP server's URL. `allow_private` None: as it is with the server itself."""
+    """`server` is the MCP server's URL. `allow_private` None: only if its host can't be on the internet."""
 
     def __init__(self, server: httpx2.URL, make: MakeHttp | None, allow_private: bool | None) -> None:
-        self._server = server
         self._make = make
-        self._allow_private = allow_private
+        # By name: what a name resolves to is its owner's choice, at any time.
+        self._allow_private = _is_local(server.host) if allow_private is None else allow_private
 
     async def get(self, url: str, what: str) -> Fetched:
         """Raises LoginError where nothing came back; any status is an answer."""
@@ -77,8 +79,10 @@ class Web:
                 headers=every,
                 max_bytes=_MAX_BYTES,
                 timeout=_SECONDS,
-                allow_private=await self._may_be_private(),
+                allow_private=self._allow_private,
             )
+        except NotPublic as error:
+            raise LoginError(f"{what}: {error} (allow_private=True allows those of your own networks)") from None
         except FetchError as error:
             raise LoginError(f"{what}: {error}") from None
 
@@ -87,7 +91,7 @@ class Web:
     ) -> Fetched:
         try:
             async with asyncio.timeout(_SECONDS), make() as http:
-                request = http.build_request(method, url, headers=dict(headers), content=body)
+                request = httpx2.Request(method, url, headers=dict(headers), content=body)
                 response = await http.send(request, stream=True, follow_redirects=False, auth=None)
                 received = bytearray()
                 try:
@@ -103,12 +107,10 @@ class Web:
         except TimeoutError:
             raise FetchError(f"{origin_of(url)} did not answer within {_SECONDS:g} seconds") from None
 
-    async def _may_be_private(self) -> bool:
-        if self._allow_private is None:
-            host = self._server.host
-            try:
-                addresses = await resolve_name(host, self._server.port or 443)
-            except OSError as error:
-                raise FetchError(f"The host {host} can't be found: {error}") from None
-            self._allow_private = not all(is_public(ip_address(each)) for each in addresses)
-        return self._allow_private
+
+def _is_local(host: str) -> bool:
+    """Whether the host is this machine, an address that is not public, or a name of a private network."""
+    try:
+        return not is_public(ip_address(host.strip("[]")))
+    except ValueError:
+        return "." not in host or host.endswith(_LOCAL)

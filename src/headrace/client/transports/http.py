@@ -19,6 +19,7 @@ import httpx2
 from ...exceptions import ClientError, McpError
 from ...protocol.jsonrpc import Message, Response, decode, decode_batch, is_batch
 from ...protocol.versions import Era
+from ..auth.documents import LoginError
 from .base import Hear, Lost, MakeHttp, Outgoing, Refused
 from .repeating import again, wait_before
 from .sse_parser import SseParser
@@ -196,6 +197,9 @@ class StreamableHttpTransport:
             try:
                 if not await self._listen_once(parser, self._hear, opened):
                     return
+            except LoginError as error:
+                logger.warning("%s: no stream of messages: %s", self.name, error)
+                return  # the user is not asked again and again
             except (ClientError, httpx2.TransportError) as error:
                 logger.debug("%s: the stream of messages broke: %r", self.name, error)
             failures = 0 if parser.last_event_id != before else failures + 1

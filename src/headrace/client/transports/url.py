@@ -38,7 +38,8 @@ class UrlTransport(StreamableHttpTransport):
         http_client: MakeHttp | None = None,
     ) -> None:
         super().__init__(url, headers=headers, auth=auth, http_client=http_client)
-        self._make_older = lambda: SSETransport(url, headers=headers, auth=auth, http_client=http_client)
+        login = self._wire.credentials or auth
+        self._make_older = lambda: SSETransport(url, headers=headers, auth=login, http_client=http_client)
         self._older: SSETransport | None = None
         self._status = 0
         """Of the answer to the handshake."""

@@ -16,6 +16,7 @@ import httpx2
 from ...exceptions import ClientError, McpError
 from ...protocol.jsonrpc import Response, decode
 from ..auth.challenge import challenge_in
+from ..auth.documents import bearer_text
 from .base import Credentials, Lost, MakeHttp, Refused
 from .repeating import retry_after
 from .sse_parser import MAX_EVENT_BYTES
@@ -52,7 +53,7 @@ class HttpWire:
 
             auth = OAuth()
         if isinstance(auth, str):
-            self._headers["authorization"] = f"Bearer {auth}"
+            self._headers["authorization"] = f"Bearer {bearer_text(auth)}"
         self._auth = auth if isinstance(auth, httpx2.Auth) else None
         self.credentials = None if auth is None or isinstance(auth, str | httpx2.Auth) else auth
         if self.credentials is not None:
@@ -125,11 +126,13 @@ class HttpWire:
             raise ClientError(f"Not connected to {self.name}: use the client in `async with client:`")
         try:
             request = self._http.build_request(method, url, headers={**self._headers, **headers}, content=body)
-            if self._auth is None:
+            if self._auth is None and self.credentials is None:  # then the user's client may have its own
                 return await self._http.send(request, stream=True, follow_redirects=False)
             return await self._http.send(request, stream=True, follow_redirects=False, auth=self._auth)
-        except (httpx2.InvalidURL, httpx2.UnsupportedProtocol, httpx2.LocalProtocolError) as error:
+        except (httpx2.InvalidURL, httpx2.UnsupportedProtocol) as error:
             raise ClientError(f"Can't send to {self.name}: {error}") from error
+        except (httpx2.LocalProtocolError, UnicodeEncodeError):  # which show what may be secret
+            raise ClientError(f"Can't send to {self.name}: a header has characters that HTTP does not allow") from None
 
     def same_origin(self, location: str, base: httpx2.URL, what: str, *, upgrade: bool = False) -> httpx2.URL:
         """A URL that the server gives. Raises ClientError for another origin; `upgrade` allows https for http."""
@@ -138,8 +141,8 @@ class HttpWire:
         except httpx2.InvalidURL:
             raise ClientError(f"{self.name} {what} something that is no URL") from None
         upgraded = upgrade and base.scheme == "http" and target.scheme == "https"
-        same = target.scheme == base.scheme and target.port == base.port
-        if target.host != base.host or not (same or upgraded):
+        same_port = target.port == base.port or (upgraded and target.port is None)
+        if target.host != base.host or not same_port or not (upgraded or target.scheme == base.scheme):
             raise ClientError(f"{self.name} {what} another origin, {target.scheme}://{target.host}: not followed")
         return target
 

@@ -21,7 +21,7 @@ import httpx2
 
 from ...exceptions import FetchError
 
-__all__ = ["Fetched", "Resolve", "fetch", "is_public", "resolve_name"]
+__all__ = ["Fetched", "NotPublic", "Resolve", "fetch", "is_public", "resolve_name"]
 
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 """(host, port) -> addresses as text. Raises OSError for a name that stands for none."""
@@ -55,6 +55,10 @@ _CLOSED = tuple(
 _ISATAP = (b"\x00\x00\x5e\xfe", b"\x02\x00\x5e\xfe")
 
 Address = IPv4Address | IPv6Address
+
+
+class NotPublic(FetchError):
+    """`allow_private` would have allowed it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +143,7 @@ async def _checked(target: httpx2.URL, allow_private: bool, resolve: Resolve) ->
         if plain and not address.is_loopback:
             raise FetchError(f"Plain http goes only to this machine, not to {origin}: use https")
         if not is_public(address) and not (allow_private and _is_private(address)):
-            raise FetchError(f"{origin} is not fetched: {address} is no public address")
+            raise NotPublic(f"{origin} is not fetched: {address} is no public address")
     return addresses[:_MAX_ADDRESSES]
 
 
