@@ -7,6 +7,7 @@ machines without a browser; `HeadlessCallback` is for tests, against servers tha
 from __future__ import annotations
 
 import asyncio
+import errno
 import hmac
 import os
 import socket
@@ -241,24 +242,27 @@ def _port_of(redirect_uri: str | None) -> int | None:
 
 
 def _listening(host: str, port: int | None, before: int | None) -> list[socket.socket]:
-    """Sockets on one port: a browser may take either address of "localhost"."""
+    """Sockets on one port: a browser may take either address of "localhost", so nobody else may have one of them."""
     addresses = ["127.0.0.1", "::1"] if host == "localhost" else [host.strip("[]")]
-    wanted = [port] if port else [before or 0, 0]
+    wanted = [port] if port else [before or 0, 0, 0]
+    failure: OSError | None = None
     for attempt in wanted:
+        sockets: list[socket.socket] = []
         try:
-            first = _listen(addresses[0], attempt)
+            for address in addresses:
+                same = sockets[0].getsockname()[1] if sockets else attempt
+                try:
+                    sockets.append(_listen(address, same))
+                except OSError as error:
+                    if not sockets or error.errno == errno.EADDRINUSE:
+                        raise
+                    # This machine has no such address.
+            return sockets
         except OSError as error:
-            if attempt == wanted[-1]:
-                raise LoginError(f"The port {attempt} for the answer to the login can't be used: {error}") from None
-            continue
-        sockets = [first]
-        for address in addresses[1:]:
-            try:
-                sockets.append(_listen(address, first.getsockname()[1]))
-            except OSError:  # no such address here, or its port is somebody else's
-                pass
-        return sockets
-    raise AssertionError("unreachable")
+            for each in sockets:
+                each.close()
+            failure = error
+    raise LoginError(f"The port {port or 'any'} for the answer to the login can't be used: {failure}")
 
 
 def _listen(address: str, port: int) -> socket.socket:

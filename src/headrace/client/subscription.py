@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from contextlib import nullcontext
 from types import TracebackType
 from typing import Self
 
@@ -18,6 +19,7 @@ from ..protocol.types import (
 )
 from .connection import Connection
 from .handlers import Notice
+from .patience import limit_of
 
 __all__ = ["MAX_WAITING", "Subscription"]
 
@@ -32,11 +34,13 @@ class Subscription:
 
     Leaving the block closes the stream; without a block, `close` or the end of the client does. The iteration ends
     when the server ends the subscription, and raises ClientError where the stream breaks or the client is closed.
+    `timeout`: seconds that the server has to acknowledge it.
     """
 
-    def __init__(self, connection: Connection, wanted: SubscriptionFilter) -> None:
+    def __init__(self, connection: Connection, wanted: SubscriptionFilter, timeout: float | None = None) -> None:
         self._connection = connection
         self._wanted = wanted
+        self._timeout = timeout
         self._waiting: deque[Notice] = deque()
         self._wake = asyncio.Event()
         self._room = asyncio.Event()
@@ -51,14 +55,20 @@ class Subscription:
         request = self._connection.request(
             "subscriptions/listen", {"notifications": self._wanted}, SubscriptionsListenResult, hear=self._hear
         )
-        self._task = asyncio.get_running_loop().create_task(request)
-        self._task.add_done_callback(self._ended)
         try:
-            while self.granted is None and not self._task.done():
-                await self._changed()
+            async with nullcontext() if self._timeout is None else limit_of(self._timeout):
+                self._task = asyncio.get_running_loop().create_task(request)
+                self._task.add_done_callback(self._ended)
+                while self.granted is None and not self._task.done():
+                    await self._changed()
         except asyncio.CancelledError:
-            self._task.cancel()
+            if self._task is not None:
+                self._task.cancel()
             raise
+        except TimeoutError:
+            await self.close()
+            name = self._connection.transport.name
+            raise ClientError(f"{name} did not acknowledge a subscription within {self._timeout:g} seconds") from None
         if self.granted is None:
             self._task.result()
             raise ClientError(f"{self._connection.transport.name} ended the subscription without acknowledging it")

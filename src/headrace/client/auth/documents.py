@@ -26,6 +26,7 @@ __all__ = [
     "bearer_text",
     "checked_url",
     "is_loopback",
+    "one_line",
     "origin_of",
     "read",
     "scopes_of",
@@ -42,7 +43,7 @@ class LoginError(ClientError):
     """
 
     def __init__(self, message: str, *, error: str = "") -> None:
-        super().__init__("".join(c if c.isprintable() else " " for c in message[:_MAX_MESSAGE]))
+        super().__init__(one_line(message, _MAX_MESSAGE))
         self.error = error
 
 
@@ -145,6 +146,11 @@ def checked_url(text: str, what: str) -> httpx2.URL:
     if not secure or not url.host or url.userinfo:
         raise LoginError(f"{what} must be https (http only on this machine), it is {text}")
     return url
+
+
+def one_line(text: str, limit: int) -> str:
+    """What a server says, fit for a message."""
+    return "".join(c if c.isprintable() else " " for c in text[:limit])
 
 
 def bearer_text(token: str) -> str:

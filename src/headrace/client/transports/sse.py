@@ -84,7 +84,7 @@ class _Stream:
     def __init__(self, wire: HttpWire, response: httpx2.Response) -> None:
         self._wire = wire
         self._chunks = response.aiter_bytes()
-        self._parser = SseParser()
+        self._parser = SseParser(f"The stream of {wire.name}")
         self._events: deque[SseEvent] = deque()
         self._endpoint = wire.url
 

@@ -29,9 +29,12 @@ class SseEvent(NamedTuple):
 
 
 class SseParser:
-    """Feed it bytes; `last_event_id` and `retry_ms` are what a reconnection needs."""
+    """Feed it bytes; `last_event_id` and `retry_ms` are what a reconnection needs. `source` is how errors call it."""
 
-    def __init__(self, *, max_line: int = MAX_EVENT_BYTES, max_event: int = MAX_EVENT_BYTES) -> None:
+    def __init__(
+        self, source: str = "The stream", *, max_line: int = MAX_EVENT_BYTES, max_event: int = MAX_EVENT_BYTES
+    ) -> None:
+        self._source = source
         self._max_line = max_line
         self._max_event = max_event
         self.last_event_id: str | None = None
@@ -45,8 +48,7 @@ class SseParser:
         self._at_start = True
         self._after_cr = False
         self._event = b""
-        self._data: list[bytes] = []
-        self._size = 0
+        self._data: bytes | bytearray | None = None
         self._id = self.last_event_id
 
     def feed(self, chunk: bytes) -> list[SseEvent]:
@@ -60,7 +62,7 @@ class SseParser:
         first, *rest = _LINE_END.split(chunk)
         self._partial += first
         if max(len(self._partial), max(map(len, rest), default=0)) > self._max_line:
-            raise ClientError(f"The stream has a line longer than {self._max_line} bytes")
+            raise ClientError(f"{self._source} has a line longer than {self._max_line} bytes")
         if not rest:
             return []
         events: list[SseEvent] = []
@@ -80,10 +82,14 @@ class SseParser:
         name, _, value = line.partition(b":")
         value = value.removeprefix(b" ")
         if name == b"data":
-            self._size += len(value) + 1
-            if self._size > self._max_event:
-                raise ClientError(f"The stream has an event larger than {self._max_event} bytes")
-            self._data.append(value)
+            if len(self._data or b"") + len(value) >= self._max_event:
+                raise ClientError(f"{self._source} has an event larger than {self._max_event} bytes")
+            if self._data is None:
+                self._data = value
+            else:  # one piece of memory, however short the lines are
+                if isinstance(self._data, bytes):
+                    self._data = bytearray(self._data)
+                self._data += b"\n" + value
         elif name == b"event":
             self._event = value
         elif name == b"id":
@@ -96,9 +102,8 @@ class SseParser:
     def _dispatch(self, events: list[SseEvent]) -> None:
         # An id counts from here on: that of an event cut off in the middle must not be resumed from.
         self.last_event_id = self._id
-        if self._data:
+        if self._data is not None:
             kind = self._event.decode(errors="replace") or "message"
-            events.append(SseEvent(kind, b"\n".join(self._data), self._id))
-            self._data = []
-            self._size = 0
+            events.append(SseEvent(kind, bytes(self._data), self._id))
+            self._data = None
         self._event = b""

@@ -16,7 +16,7 @@ import httpx2
 from ...exceptions import ClientError, McpError
 from ...protocol.jsonrpc import Response, decode
 from ..auth.challenge import challenge_in
-from ..auth.documents import bearer_text
+from ..auth.documents import bearer_text, one_line
 from .base import Credentials, Lost, MakeHttp, Refused
 from .repeating import retry_after
 from .sse_parser import MAX_EVENT_BYTES
@@ -32,6 +32,7 @@ _LIMITS = httpx2.Limits(max_connections=None, max_keepalive_connections=32, keep
 _HEADERS = {"accept-encoding": "identity", "user-agent": "headrace"}
 POST = {"accept": "application/json, text/event-stream", "content-type": "application/json"}
 GET = {"accept": "text/event-stream", "cache-control": "no-store"}
+_MAX_SAID = 300
 _UNSENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
 
 
@@ -161,12 +162,14 @@ class HttpWire:
             message = decode(body)
             said = message.error.message if isinstance(message, Response) and message.error else ""
         except McpError:
-            said = body[:200].decode(errors="replace") if media_of(response).startswith("text/plain") else ""
+            said = body[:_MAX_SAID].decode(errors="replace") if media_of(response).startswith("text/plain") else ""
         if status in (401, 403) and not said:
-            said = challenge_in(response.headers.get_list("www-authenticate")).description[:200]
+            said = challenge_in(response.headers.get_list("www-authenticate")).description
         if status == 401:
             said = said or "credentials are needed, or these are not accepted"
-        text = f"{self.name} answered {status} {response.reason_phrase}{': ' if said else ''}{said}"
+        text = (
+            f"{self.name} answered {status} {response.reason_phrase}{': ' if said else ''}{one_line(said, _MAX_SAID)}"
+        )
         return Refused(text, status, retry_after(response.headers.get("retry-after")))
 
     def lost(self, error: httpx2.TransportError) -> Lost:
