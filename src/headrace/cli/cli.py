@@ -36,6 +36,10 @@ class LazyGroup(click.Group):
 _COMMANDS = {
     "run": ("headrace.cli.run", "Serve a FastMCP server."),
     "inspect": ("headrace.cli.inspect", "Show what a server offers."),
+    "list": ("headrace.cli.listing", "Show what a server offers to its clients, wherever it is."),
+    "call": ("headrace.cli.call", "Call a tool of a server."),
+    "read": ("headrace.cli.read", "Read a resource of a server."),
+    "bridge": ("headrace.cli.bridge", "Serve a server's URL on stdio, for clients that only start programs."),
     "install": ("headrace.cli.install", "Enter a server into the configuration of an MCP client."),
     "version": ("headrace.cli.version", "Show versions, for a bug report."),
 }

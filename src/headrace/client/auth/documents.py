@@ -144,7 +144,8 @@ def checked_url(text: str, what: str) -> httpx2.URL:
         raise LoginError(f"{what} is no URL") from None
     secure = url.scheme == "https" or (url.scheme == "http" and is_loopback(url.host))
     if not secure or not url.host or url.userinfo:
-        raise LoginError(f"{what} must be https (http only on this machine), it is {text}")
+        shown = f"{url.scheme}://{url.host}{url.path}"  # the rest may be secret
+        raise LoginError(f"{what} must be https (http only on this machine), it is {shown}")
     return url
 
 
