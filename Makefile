@@ -11,11 +11,12 @@ unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP VIRTUAL_ENV CONDA_PREFIX NODE_PATH 
 
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run test check format conformance compare bench clean help
+.PHONY: run test soak check format conformance compare bench clean help
 
 help:
 	@echo 'make run          serve examples/quickstart.py on http://127.0.0.1:8000/mcp'
 	@echo 'make test         all tests, the official conformance suite among them'
+	@echo 'make soak         1,000 rounds of what make test does 100 of (about 10 minutes, 35 at the most)'
 	@echo 'make check        format, lint, strict types, architecture'
 	@echo 'make format       mend format and lint where a tool can'
 	@echo 'make conformance  only the conformance suite, as a table'
@@ -28,6 +29,9 @@ run: $(VENV)/.run
 
 test: $(VENV)/.dev $(NODE_MODULES)/.stamp
 	$(BIN)/python -m pytest $(ARGS)
+
+soak: $(VENV)/.dev
+	HEADRACE_SOAK=1 $(BIN)/python -m pytest tests/soak --session-timeout=1800 $(ARGS)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .

@@ -406,7 +406,7 @@ class Client:
             resources_list_changed=resources or None,
             resource_subscriptions=list(uris) or None,
         )
-        return Subscription(connection, wanted)
+        return Subscription(connection, wanted, self._timeout)
 
     @property
     def requests_in_flight(self) -> list[int]:

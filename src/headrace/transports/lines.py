@@ -15,13 +15,13 @@ class Lines:
         self._skipping = False
 
     def feed(self, chunk: bytes) -> list[bytes | None]:
-        """The lines that these bytes complete, blank ones left out; None is a line that was longer than allowed."""
+        """The lines that these bytes complete, blank ones left out; None is a line that gets longer than allowed."""
         first, *rest = chunk.split(b"\n")
         lines: list[bytes | None] = []
-        self._keep(first)
+        self._keep(first, lines)
         for piece in rest:
             self._end(lines)
-            self._keep(piece)
+            self._keep(piece, lines)
         return lines
 
     def end(self) -> list[bytes | None]:
@@ -30,9 +30,11 @@ class Lines:
         self._end(lines)
         return lines
 
-    def _keep(self, piece: bytes) -> None:
+    def _keep(self, piece: bytes, lines: list[bytes | None]) -> None:
         self._size += len(piece)
         if self._size > self._limit:
+            if not self._skipping:
+                lines.append(None)  # at once: it may never end
             self._skipping = True
             self._parts.clear()
         elif piece:
@@ -40,8 +42,8 @@ class Lines:
 
     def _end(self, lines: list[bytes | None]) -> None:
         found = b"".join(self._parts).strip()
-        if self._skipping or found:
-            lines.append(None if self._skipping else found)
+        if found:
+            lines.append(found)
         self._parts.clear()
         self._size, self._skipping = 0, False
 

@@ -63,6 +63,7 @@ class StreamableHttpTransport:
         http_client: MakeHttp | None = None,
     ) -> None:
         self._wire = HttpWire(url, headers, auth, http_client)
+        self._source = f"The stream of {self.name}"
         self._hear: Hear | None = None
         self._listener: asyncio.Task[None] | None = None
         self._era: Era | None = None
@@ -121,7 +122,7 @@ class StreamableHttpTransport:
             sent = again(outgoing, attempt)
 
     async def _asked(self, outgoing: Outgoing, hear: Hear) -> Response:
-        parser = SseParser()
+        parser = SseParser(self._source)
         try:
             async with self._exchange("POST", {**POST, **outgoing.headers}, outgoing.body) as response:
                 self._reached = True
@@ -190,7 +191,7 @@ class StreamableHttpTransport:
 
     async def _keep_listening(self, opened: asyncio.Event) -> None:
         """The GET stream, opened again whenever it ends."""
-        parser = SseParser()
+        parser = SseParser(self._source)
         failures = 0
         while self._hear is not None:
             before = parser.last_event_id

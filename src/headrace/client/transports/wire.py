@@ -108,6 +108,8 @@ class HttpWire:
                     self.url = target
                 response = await self._sent(method, target, headers, body)
             yield response
+        except httpx2.DecodingError as error:  # compressed, though nobody asked for it
+            raise ClientError(f"{self.name} sent what can't be decompressed: {error}") from error
         finally:
             await response.aclose()
 
