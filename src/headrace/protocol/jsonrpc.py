@@ -36,6 +36,7 @@ __all__ = [
 
 MAX_DEPTH = 64
 _REQUEST = len('{"jsonrpc":"2.0","id":,"method":"","params":}')
+_RESULT = len('{"jsonrpc":"2.0","id":,"result":}')
 _REPEATED = len(',"id":1')
 """The shortest member that can come twice."""
 
@@ -69,12 +70,13 @@ Message = Request | Notification | Response
 
 
 class _Plain(Struct):
-    """A request with all its members, which is what most messages are."""
+    """A request or a result with all its members, which is what most messages are."""
 
     jsonrpc: Literal["2.0"]
     id: int | str
-    method: str
-    params: Raw
+    method: str = ""
+    params: Raw = Raw(b"")
+    result: Raw = Raw(b"")
 
 
 class _Envelope(Struct):
@@ -108,12 +110,14 @@ def decode(body: bytes) -> Message:
         plain = _decode_plain(body)
     except msgspec.DecodeError:
         return _classify(body)
-    params = plain.params
     # Without blanks and escapes; what is longer has room for a member that came before and was overwritten.
-    shortest = _REQUEST + len(plain.method) + len(params) + len(str(plain.id))
-    if len(body) - shortest >= _REPEATED or memoryview(params)[0] != _BRACE:
+    if plain.method:
+        value, shortest = plain.params, _REQUEST + len(plain.method)
+    else:
+        value, shortest = plain.result, _RESULT
+    if len(body) - shortest - len(value) - len(str(plain.id)) >= _REPEATED or not _is_object(value):
         return _classify(body)
-    return Request(plain.id, plain.method, params)
+    return Request(plain.id, plain.method, value) if plain.method else Response(plain.id, value, None)
 
 
 def is_batch(body: bytes) -> bool:
