@@ -93,6 +93,7 @@ class Duplex:
         self._connection.hang_up()
         while self._tasks:
             await asyncio.wait(self._tasks)
+            self._tasks -= {task for task in self._tasks if task.done()}  # one that was cancelled before it began
 
     async def close(self) -> None:
         """Calls are cancelled, and answered with an error that says so; what does not end in spite of it is left
@@ -107,7 +108,7 @@ class Duplex:
 
     async def _take(self, message: Message) -> None:
         if isinstance(message, Request):
-            self._start(self._answer(self._begin(message)))
+            self._start(self._begin(message))
             return
         await asyncio.sleep(0)  # a request that came just before has begun by then: it can be cancelled
         try:
@@ -145,18 +146,19 @@ class Duplex:
         if answers:
             self._start(self._answer_all(answers))
 
-    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+    def _start(self, work: Coroutine[Any, Any, bytes | None]) -> None:
         # A task of its own: what the handler does to its task or its context must not reach the channel.
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks.add(asyncio.get_running_loop().create_task(self._run(work)))
 
-    async def _answer(self, work: Coroutine[Any, Any, bytes | None]) -> None:
-        body = await work
-        if body is not None:
-            await self._send(body)
+    async def _run(self, work: Coroutine[Any, Any, bytes | None]) -> None:
+        try:
+            body = await work
+            if body is not None:
+                await self._send(body)
+        finally:
+            self._tasks.discard(asyncio.current_task())  # pyright: ignore[reportArgumentType]
 
-    async def _answer_all(self, works: list[Coroutine[Any, Any, bytes | None]]) -> None:
+    async def _answer_all(self, works: list[Coroutine[Any, Any, bytes | None]]) -> bytes | None:
         # Tasks of their own: a cancellation reaches one call, not the batch.
         tasks = [asyncio.get_running_loop().create_task(work) for work in works]
         try:
@@ -164,8 +166,7 @@ class Duplex:
         finally:
             for task in tasks:
                 task.cancel()
-        if bodies:
-            await self._send(b"[%b]" % b",".join(bodies))
+        return b"[%b]" % b",".join(bodies) if bodies else None
 
     async def _send(self, body: bytes) -> None:
         self._unsent += 1

@@ -21,11 +21,12 @@ MAX_UNREAD = 1000
 
 
 class MemoryChannel:
-    """The client's end: `send` its messages, `receive` the server's."""
+    """The client's end: `send` its messages; the server's are handed over to `receive`, or wait for `read`."""
 
     def __init__(self, server: Served) -> None:
         self._unread: asyncio.Queue[bytes] = asyncio.Queue(MAX_UNREAD)
-        self._duplex = Duplex(server, self._unread.put, transport="memory", sealer=AeadSealer())
+        self._take: Callable[[bytes], bool] | None = None
+        self._duplex = Duplex(server, self._emit, transport="memory", sealer=AeadSealer())
 
     @property
     def session_id(self) -> str:
@@ -36,12 +37,26 @@ class MemoryChannel:
         """Give the server one message. Waits for room where the client does not read what it is told."""
         await self._duplex.take(body)
 
-    async def receive(self) -> bytes:
+    async def receive(self, take: Callable[[bytes], bool]) -> None:
+        """Hand over what the server says as it says it, until this is cancelled. `take` tells whether something waits
+        to be heard: then the server waits a moment, too."""
+        self._take = take
+        while not self._unread.empty():
+            take(self._unread.get_nowait())
+        await asyncio.get_running_loop().create_future()
+
+    async def read(self) -> bytes:
         """The server's next message."""
         return await self._unread.get()
 
     async def close(self) -> None:
         await self._duplex.close()
+
+    async def _emit(self, body: bytes) -> None:
+        if self._take is None:
+            await self._unread.put(body)
+        elif self._take(body):
+            await asyncio.sleep(0)
 
 
 @asynccontextmanager
@@ -62,4 +77,4 @@ async def memory_pair(
 ) -> AsyncGenerator[tuple[Callable[[bytes], Awaitable[None]], Callable[[], Awaitable[bytes]]]]:
     """``async with memory_pair(server) as (send, receive)``: for clients that make their own messages, as bytes."""
     async with memory_channel(server) as channel:
-        yield channel.send, channel.receive
+        yield channel.send, channel.read

@@ -1,9 +1,9 @@
 """One channel for everything, the client's side: memory and stdio.
 
-A pump takes messages from the channel and never waits for anyone. Responses, notes and questions are heard by one
-task, in order, so that a response is not there before the notes that came ahead of it. Two kinds go past that task:
-notices of a subscription, which its reader may leave waiting, and responses to requests of the handlers themselves,
-which it would wait for.
+What the channel hands over is sorted at once, without waiting for anyone. Notes and questions are heard by one task,
+in order, and so is a response behind them, so that it is not there before the notes that came ahead of it. Two kinds
+go past that task: notices of a subscription, which its reader may leave waiting, and responses to requests of the
+handlers themselves, which it would wait for.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from contextvars import ContextVar
@@ -45,8 +46,9 @@ class Channel(Protocol):
         """Raises ClientError where the other side is gone."""
         ...
 
-    async def receive(self) -> bytes:
-        """Raises ClientError, again and again, once the other side is gone."""
+    async def receive(self, take: Callable[[bytes], bool]) -> None:
+        """Hand every message over to `take`, which says whether something waits to be heard. Raises ClientError once
+        the other side is gone."""
         ...
 
 
@@ -61,6 +63,30 @@ class _Marked(msgspec.Struct):
 _decode_marked = msgspec.json.Decoder(_Marked).decode
 
 
+class _Box:
+    """Messages for one reader: a queue without what makes asyncio's fit for many."""
+
+    __slots__ = ("_messages", "_reader")
+
+    def __init__(self) -> None:
+        self._messages: deque[Message | ClientError] = deque()
+        self._reader: asyncio.Future[None] | None = None
+
+    def __len__(self) -> int:
+        return len(self._messages)
+
+    def put(self, message: Message | ClientError) -> None:
+        self._messages.append(message)
+        if self._reader is not None and not self._reader.done():
+            self._reader.set_result(None)
+
+    async def get(self) -> Message | ClientError:
+        while not self._messages:
+            self._reader = asyncio.get_running_loop().create_future()
+            await self._reader
+        return self._messages.popleft()
+
+
 class _Waiting:
     """A request that waits for its response: what it hears by itself, and whether a handler made it."""
 
@@ -68,7 +94,7 @@ class _Waiting:
 
     def __init__(self) -> None:
         self.answered = False
-        self.said: asyncio.Queue[Message | ClientError] = asyncio.Queue()
+        self.said = _Box()
         self.nested = _hearing.get()
 
 
@@ -94,7 +120,9 @@ class DuplexTransport:
         self._agreed = False
         self._answered = False
         self._waiting: dict[int | str, _Waiting] = {}
-        self._heard: asyncio.Queue[Message | ClientError] = asyncio.Queue()
+        self._heard = _Box()
+        self._hearing = False
+        """Whether a handler of a note or question runs."""
         self._tasks: list[asyncio.Task[None]] = []
 
     @property
@@ -110,7 +138,7 @@ class DuplexTransport:
         channel = await held.enter()
         self._held, self._channel = held, channel
         self._failure, self._agreed, self._answered = None, False, False
-        self._heard = asyncio.Queue()
+        self._heard, self._hearing = _Box(), False
         loop = asyncio.get_running_loop()
         self._tasks = [loop.create_task(self._pump(channel)), loop.create_task(self._listen(hear))]
 
@@ -130,14 +158,13 @@ class DuplexTransport:
         waiting = self._waiting[outgoing.id] = _Waiting()
         probe = outgoing.method == "server/discover" and not self._answered
         try:
-            async with asyncio.timeout(self._probe_seconds if probe else None):
-                await channel.send(outgoing.body)
-                while not isinstance(message := await waiting.said.get(), Response):
-                    if isinstance(message, ClientError):
-                        raise message
-                    await hear(message)
+            if probe:
+                async with asyncio.timeout(self._probe_seconds):
+                    response = await self._exchange(channel, outgoing, waiting, hear)
+            else:
+                response = await self._exchange(channel, outgoing, waiting, hear)
             self._answered = True
-            return message
+            return response
         except TimeoutError:
             # In words that `eras` understands: there is a server, but none that knows the question.
             raise Refused(f"{self._name} does not answer server/discover", 404) from None
@@ -148,6 +175,14 @@ class DuplexTransport:
             raise
         finally:
             del self._waiting[outgoing.id]
+
+    async def _exchange(self, channel: Channel, outgoing: Outgoing, waiting: _Waiting, hear: Hear) -> Response:
+        await channel.send(outgoing.body)
+        while not isinstance(message := await waiting.said.get(), Response):
+            if isinstance(message, ClientError):
+                raise message
+            await hear(message)
+        return message
 
     async def send(self, body: bytes) -> None:
         await self._open_channel().send(body)
@@ -173,16 +208,19 @@ class DuplexTransport:
                 await channel.send(encode_notification("notifications/cancelled", params))
 
     async def _pump(self, channel: Channel) -> None:
-        while self._failure is None:
-            try:
-                for message in self._decoded(await channel.receive()):
-                    self._route(message)
-            except ClientError as error:
-                self._failure = error
-                for waiting in self._waiting.values():
-                    if waiting.nested:
-                        waiting.said.put_nowait(error)
-                self._heard.put_nowait(error)
+        try:
+            await channel.receive(self._take)
+        except ClientError as error:
+            self._failure = error
+            for waiting in self._waiting.values():
+                if waiting.nested:
+                    waiting.said.put(error)
+            self._heard.put(error)
+
+    def _take(self, body: bytes) -> bool:
+        for message in self._decoded(body):
+            self._route(message)
+        return len(self._heard) > 0
 
     def _decoded(self, body: bytes) -> list[Message]:
         """What is no message is left out: some servers print what they should not."""
@@ -204,15 +242,15 @@ class DuplexTransport:
                 logger.debug("%s answered a request that nobody waits for: %r", self._name, message.id)
                 return
             waiting.answered = True
-            if waiting.nested:
+            if waiting.nested or not (self._heard or self._hearing):
                 unheard = waiting.said
         else:
             if isinstance(message, Notification) and (waiting := self._subscription(message)):
                 unheard = waiting.said
-            if unheard.qsize() >= MAX_UNHEARD:
+            if len(unheard) >= MAX_UNHEARD:
                 logger.warning("%s says more than is heard: %s was dropped", self._name, message.method)
                 return
-        unheard.put_nowait(message)
+        unheard.put(message)
 
     async def _listen(self, hear: Hear) -> None:
         _hearing.set(True)
@@ -220,11 +258,13 @@ class DuplexTransport:
             message = await self._heard.get()
             if isinstance(message, ClientError):
                 for waiting in self._waiting.values():
-                    waiting.said.put_nowait(message)
+                    waiting.said.put(message)
             elif not isinstance(message, Response):
+                self._hearing = True
                 await hear(message)
+                self._hearing = False
             elif waiting := self._of(message):
-                waiting.said.put_nowait(message)
+                waiting.said.put(message)
 
     def _of(self, response: Response) -> _Waiting | None:
         """Who waits for a response. An error without an id, of a server that could not read one, is taken by the only

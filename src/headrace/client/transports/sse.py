@@ -106,11 +106,11 @@ class _Stream:
         except httpx2.TransportError as error:
             raise self._wire.lost(error) from error
 
-    async def receive(self) -> bytes:
+    async def receive(self, take: Callable[[bytes], bool]) -> None:
         while True:
             event = await self._next()
             if event.event == "message" and event.data:
-                return event.data
+                take(event.data)
 
     async def _next(self) -> SseEvent:
         try:

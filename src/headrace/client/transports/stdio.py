@@ -12,7 +12,7 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -111,7 +111,6 @@ class _Process(asyncio.SubprocessProtocol):
         self._stdout: asyncio.ReadTransport | None = None
         self._lines = Lines(MAX_LINE_BYTES)
         self._unread: asyncio.Queue[bytes | None] = asyncio.Queue()
-        self._taken = 0
         self._reading = True
         self._ending = False
         self._turn = asyncio.Lock()
@@ -128,18 +127,17 @@ class _Process(asyncio.SubprocessProtocol):
                 return
         raise await self._lost()
 
-    async def receive(self) -> bytes:
-        self._taken += 1
-        if self._taken % _TURN == 0:
-            await asyncio.sleep(0)  # the queue never waits while it is full: others run, too
-        body = await self._unread.get()
-        if body is None:
-            self._unread.put_nowait(None)
-            raise await self._lost()
-        if not self._reading and self._unread.qsize() < MAX_UNREAD // 2 and self._stdout is not None:
-            self._reading = True
-            self._stdout.resume_reading()
-        return body
+    async def receive(self, take: Callable[[bytes], bool]) -> None:
+        taken = 0
+        while (body := await self._unread.get()) is not None:
+            take(body)
+            taken += 1
+            if taken % _TURN == 0:
+                await asyncio.sleep(0)  # the queue never waits while it is full: others run, too
+            if not self._reading and self._unread.qsize() < MAX_UNREAD // 2 and self._stdout is not None:
+                self._reading = True
+                self._stdout.resume_reading()
+        raise await self._lost()
 
     async def end(self) -> None:
         """No process is left, nor what it started."""
