@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import cache
 from typing import Any
+from urllib.request import getproxies
 
 import httpx2
 
@@ -18,6 +19,7 @@ from ...protocol.jsonrpc import Response, decode
 from ..auth.challenge import challenge_in
 from ..auth.documents import bearer_text, one_line
 from .base import Credentials, Lost, MakeHttp, Refused
+from .http1 import Http1Transport
 from .repeating import retry_after
 from .sse_parser import MAX_EVENT_BYTES
 
@@ -61,8 +63,11 @@ class HttpWire:
             if not callable(getattr(self.credentials, "bind", None)):
                 raise ClientError(f"auth is a bearer token, 'oauth', or a login, not {type(auth).__name__}")
             self.credentials.bind(url, http_client)
-        self._make = http_client or _make_client
+        self._make = http_client
         self._http: httpx2.AsyncClient | None = None
+        self._direct: Http1Transport | None = None
+        """Instead of httpx2's client, where nothing is asked for that only it can do."""
+        self._cookies = httpx2.Cookies()
 
     @property
     def name(self) -> str:
@@ -81,15 +86,22 @@ class HttpWire:
 
     @property
     def is_open(self) -> bool:
-        return self._http is not None
+        return self._http is not None or self._direct is not None
 
     def open(self) -> None:
-        self._http = self._make()
+        if self._make is not None:
+            self._http = self._make()
+        elif self._auth is not None or self.url.userinfo or getproxies().keys() - {"no"}:
+            self._http = _make_client()
+        else:
+            self._direct = Http1Transport(_trust())
 
     async def close(self) -> None:
         http, self._http = self._http, None
-        if http is not None:
-            await http.aclose()
+        direct, self._direct = self._direct, None
+        for opened in (http, direct):
+            if opened is not None:
+                await opened.aclose()
 
     @asynccontextmanager
     async def exchange(
@@ -125,9 +137,12 @@ class HttpWire:
     async def _sent_once(
         self, method: str, url: httpx2.URL, headers: Mapping[str, str], body: bytes | None
     ) -> httpx2.Response:
-        if self._http is None:
+        if not self.is_open:
             raise ClientError(f"Not connected to {self.name}: use the client in `async with client:`")
         try:
+            if self._direct is not None:
+                return await self._sent_directly(self._direct, method, url, headers, body)
+            assert self._http is not None
             request = self._http.build_request(method, url, headers={**self._headers, **headers}, content=body)
             if self._auth is None and self.credentials is None:  # then the user's client may have its own
                 return await self._http.send(request, stream=True, follow_redirects=False)
@@ -136,6 +151,17 @@ class HttpWire:
             raise ClientError(f"Can't send to {self.name}: {error}") from error
         except (httpx2.LocalProtocolError, UnicodeEncodeError):  # which show what may be secret
             raise ClientError(f"Can't send to {self.name}: a header has characters that HTTP does not allow") from None
+
+    async def _sent_directly(
+        self, direct: Http1Transport, method: str, url: httpx2.URL, headers: Mapping[str, str], body: bytes | None
+    ) -> httpx2.Response:
+        request = httpx2.Request(method, url, headers={**self._headers, **headers}, content=body)
+        if self._cookies:
+            self._cookies.set_cookie_header(request)
+        response = await direct.handle_async_request(request)
+        if "set-cookie" in response.headers:
+            self._cookies.extract_cookies(response)
+        return response
 
     def same_origin(self, location: str, base: httpx2.URL, what: str, *, upgrade: bool = False) -> httpx2.URL:
         """A URL that the server gives. Raises ClientError for another origin; `upgrade` allows https for http."""
