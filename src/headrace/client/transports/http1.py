@@ -1,8 +1,7 @@
 """HTTP/1.1 for the client's own requests: whole requests out, responses in as they come (RFC 9112).
 
-It stands where httpx2 has its transport, with httpx2's requests, responses and errors, and takes an eighth of the time
-of its pool. llhttp parses, strictly. What is not well framed ends the connection, and so does whatever comes after a
-response.
+It stands where httpx2 has its transport, with httpx2's requests, responses and errors. llhttp parses, strictly. What
+is not well framed ends the connection, and so does whatever comes after a response.
 """
 
 from __future__ import annotations
