@@ -267,7 +267,6 @@ NEVER: dict[str, Fault] = {
     "half a head": half_a_head,
     "half an event": events(b'data: {"jsonrpc', hold=True),
     "an error without its body": head("HTTP/1.1 404 No", "content-length: 100", die=False),
-    "announcements": endless(b"", b"HTTP/1.1 103 Early Hints\r\n\r\n"),
     "comments": endless(STREAM, b": still here\n\n"),
     "progress": endless(STREAM, PROGRESS),
     "events of no interest": endless(STREAM, b"event: other\ndata: x\n\n"),
@@ -288,6 +287,14 @@ async def test_what_never_ends_is_given_up_in_time(what: str, version: str) -> N
         with pytest.raises(ClientError, match=rf"{HERE}.* did not answer tools/call within {LIMIT} seconds"):
             await client.call_tool("t", timeout=LIMIT, progress_handler=lambda *_: None)
         assert time.monotonic() - began < 5
+        assert await client.ping()
+
+
+async def test_announcements_without_end_have_a_limit() -> None:
+    fault = endless(b"", b"HTTP/1.1 103 Early Hints\r\n\r\n")
+    async with raw_server(on("tools/call", fault)) as server, asyncio.timeout(SECONDS), Client(server.url) as client:
+        with pytest.raises(ClientError, match=f"{HERE}.*more than 102400 bytes that are no body"):
+            await client.call_tool("t")
         assert await client.ping()
 
 

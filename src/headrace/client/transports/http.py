@@ -23,7 +23,7 @@ from ..auth.documents import LoginError
 from .base import Hear, Lost, MakeHttp, Outgoing, Refused
 from .repeating import again, wait_before
 from .sse_parser import SseParser
-from .wire import GET, POST, Auth, HttpWire, is_stream, media_of
+from .wire import GET, POST, Auth, HttpWire, chunks_of, is_stream, media_of
 
 __all__ = ["StreamableHttpTransport"]
 
@@ -274,7 +274,7 @@ class StreamableHttpTransport:
         self, response: httpx2.Response, parser: SseParser, hear: Hear, wanted: int | str | None
     ) -> Response | None:
         """Hear what a stream says, until the response with the id `wanted` comes (it is returned) or the end."""
-        chunks = response.aiter_bytes()
+        chunks = chunks_of(response)
         async for chunk in chunks:
             for event in parser.feed(chunk):
                 if event.event != "message" or not event.data:
@@ -303,7 +303,7 @@ class StreamableHttpTransport:
             raise ClientError(f"{self.name} sent what is no JSON-RPC message: {error}") from None
 
     def _session_gone(self, response: httpx2.Response) -> bool:
-        return response.status_code == 404 and "mcp-session-id" in response.request.headers
+        return response.status_code == 404 and self.session_id is not None
 
     def _refusal(self, response: httpx2.Response, body: bytes) -> Refused:
         if self._session_gone(response):

@@ -1,7 +1,8 @@
 """HTTP/1.1 for the client's own requests: whole requests out, responses in as they come (RFC 9112).
 
-It stands where httpx2 has its transport, with httpx2's requests, responses and errors. llhttp parses, strictly. What
-is not well framed ends the connection, and so does whatever comes after a response.
+It stands in for httpx2's client, with its responses and errors, where nothing is asked for that only that one can do:
+most of the time of a call would be httpx2's. llhttp parses, strictly. What is not well framed ends the connection, and
+so does whatever comes after a response.
 """
 
 from __future__ import annotations
@@ -11,12 +12,14 @@ import re
 import select
 import ssl
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from functools import lru_cache
+from typing import NamedTuple
 
 import httptools
 import httpx2
 
-__all__ = ["Http1Transport"]
+__all__ = ["Http1"]
 
 MAX_HEAD = 100 * 1024
 """Bytes that a server may send without any of a body: a head, trailers, chunk extensions."""
@@ -27,7 +30,6 @@ _IDLE_SECONDS = 30.0
 _CONNECT_SECONDS = 15.0
 _WRITE_SECONDS = 60.0
 
-_TARGET = re.compile(rb"[\x21-\x7e]+")
 _FIELDS = re.compile(
     rb"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+: (?:[\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?)?\r\n)*"
 )
@@ -35,7 +37,7 @@ _FIELDS = re.compile(
 Origin = tuple[str, str, int]
 
 
-class Http1Transport(httpx2.AsyncBaseTransport):
+class Http1:
     """Connections are used again, the last one first; each carries one request at a time."""
 
     def __init__(self, tls: ssl.SSLContext) -> None:
@@ -43,22 +45,20 @@ class Http1Transport(httpx2.AsyncBaseTransport):
         self._idle: deque[_Connection] = deque()
         self._busy: set[_Connection] = set()
 
-    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        """Raises httpx2.TransportError."""
-        message = _encoded(request)
-        url = request.url
-        origin = (url.scheme, url.host, url.port or (443 if url.scheme == "https" else 80))
-        connection = self._taken(origin) or await self._connected(origin)
+    async def ask(self, method: str, url: httpx2.URL, fields: Mapping[str, str], body: bytes | None) -> httpx2.Response:
+        """The response, open. Raises httpx2.TransportError; LocalProtocolError for a head that would say something
+        else than it means."""
+        place = _place(url)
+        message = _encoded(method, place, fields, body)
+        connection = self._taken(place.origin) or await self._connected(place.origin)
         self._busy.add(connection)
         try:
             status, headers, reason = await connection.ask(message)
         except BaseException:
             self.release(connection)
             raise
-        extensions = {"reason_phrase": reason}
-        return httpx2.Response(
-            status, headers=headers, stream=_Body(self, connection), request=request, extensions=extensions
-        )
+        stream = _Body(self, connection)
+        return httpx2.Response(status, headers=headers, stream=stream, extensions={"reason_phrase": reason})
 
     async def aclose(self) -> None:
         connections = [*self._idle, *self._busy]
@@ -104,8 +104,21 @@ class Http1Transport(httpx2.AsyncBaseTransport):
             self._idle.popleft().end()
 
 
+class _Place(NamedTuple):
+    origin: Origin
+    host: str
+    """As ``Host`` has it."""
+    target: str
+
+
+@lru_cache(64)
+def _place(url: httpx2.URL) -> _Place:
+    origin = (url.scheme, url.host, url.port or (443 if url.scheme == "https" else 80))
+    return _Place(origin, url.netloc.decode("ascii"), url.raw_path.decode("ascii"))
+
+
 class _Body(httpx2.AsyncByteStream):
-    def __init__(self, transport: Http1Transport, connection: _Connection) -> None:
+    def __init__(self, transport: Http1, connection: _Connection) -> None:
         self._transport = transport
         self._connection: _Connection | None = connection
 
@@ -319,11 +332,14 @@ def _readable(descriptor: int) -> bool:
     return bool(poll.poll(0))
 
 
-def _encoded(request: httpx2.Request) -> bytes:
-    """Raises httpx2.LocalProtocolError for a head that would say something else than it means."""
-    headers = request.headers.raw
-    target = request.url.raw_path
-    fields = b"".join([b"%b: %b\r\n" % field for field in headers])
-    if not _TARGET.fullmatch(target) or not _FIELDS.fullmatch(fields) or fields.count(b"\r\n") != len(headers):
-        raise httpx2.LocalProtocolError("A header or the target of the request has characters that HTTP does not allow")
-    return b"%b %b HTTP/1.1\r\n%b\r\n%b" % (request.method.encode("ascii"), target, fields, request.content)
+def _encoded(method: str, place: _Place, fields: Mapping[str, str], body: bytes | None) -> bytes:
+    """Raises httpx2.LocalProtocolError, and UnicodeEncodeError, which is one more way to be no header."""
+    lines = "" if "host" in fields else f"host: {place.host}\r\n"
+    lines += "".join([f"{name}: {value}\r\n" for name, value in fields.items()])
+    if body is not None:
+        lines += f"content-length: {len(body)}\r\n"
+    head = lines.encode("latin-1")
+    expected = len(fields) + (body is not None) + ("host" not in fields)
+    if not _FIELDS.fullmatch(head) or head.count(b"\r\n") != expected:
+        raise httpx2.LocalProtocolError("A header of the request has characters that HTTP does not allow")
+    return b"%b %b HTTP/1.1\r\n%b\r\n%b" % (method.encode(), place.target.encode(), head, body or b"")

@@ -17,7 +17,7 @@ from ...protocol.jsonrpc import Response
 from .base import Hear, MakeHttp, Outgoing, Refused
 from .duplex import DuplexTransport
 from .sse_parser import SseEvent, SseParser
-from .wire import GET, POST, Auth, HttpWire, is_stream
+from .wire import GET, POST, Auth, HttpWire, chunks_of, is_stream
 
 __all__ = ["SSETransport"]
 
@@ -83,7 +83,7 @@ class _Stream:
 
     def __init__(self, wire: HttpWire, response: httpx2.Response) -> None:
         self._wire = wire
-        self._chunks = response.aiter_bytes()
+        self._chunks = chunks_of(response)
         self._parser = SseParser(f"The stream of {wire.name}")
         self._events: deque[SseEvent] = deque()
         self._endpoint = wire.url

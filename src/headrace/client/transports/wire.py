@@ -6,7 +6,7 @@ Credentials and sessions go to the server's origin alone: a redirect is followed
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import cache
 from typing import Any
@@ -19,11 +19,11 @@ from ...protocol.jsonrpc import Response, decode
 from ..auth.challenge import challenge_in
 from ..auth.documents import bearer_text, one_line
 from .base import Credentials, Lost, MakeHttp, Refused
-from .http1 import Http1Transport
+from .http1 import Http1
 from .repeating import retry_after
 from .sse_parser import MAX_EVENT_BYTES
 
-__all__ = ["GET", "POST", "Auth", "HttpWire", "is_stream", "media_of"]
+__all__ = ["GET", "POST", "Auth", "HttpWire", "chunks_of", "is_stream", "media_of"]
 
 Auth = str | Credentials | httpx2.Auth
 """A bearer token, "oauth" for a login of the user, or what signs requests."""
@@ -65,7 +65,7 @@ class HttpWire:
             self.credentials.bind(url, http_client)
         self._make = http_client
         self._http: httpx2.AsyncClient | None = None
-        self._direct: Http1Transport | None = None
+        self._direct: Http1 | None = None
         """Instead of httpx2's client, where nothing is asked for that only it can do."""
         self._cookies = httpx2.Cookies()
 
@@ -94,7 +94,7 @@ class HttpWire:
         elif self._auth is not None or self.url.userinfo or getproxies().keys() - {"no"}:
             self._http = _make_client()
         else:
-            self._direct = Http1Transport(_trust())
+            self._direct = Http1(_trust())
 
     async def close(self) -> None:
         http, self._http = self._http, None
@@ -153,13 +153,16 @@ class HttpWire:
             raise ClientError(f"Can't send to {self.name}: a header has characters that HTTP does not allow") from None
 
     async def _sent_directly(
-        self, direct: Http1Transport, method: str, url: httpx2.URL, headers: Mapping[str, str], body: bytes | None
+        self, direct: Http1, method: str, url: httpx2.URL, headers: Mapping[str, str], body: bytes | None
     ) -> httpx2.Response:
-        request = httpx2.Request(method, url, headers={**self._headers, **headers}, content=body)
-        if self._cookies:
+        fields = {**self._headers, **headers}
+        if self._cookies and "cookie" not in fields:
+            request = httpx2.Request(method, url)
             self._cookies.set_cookie_header(request)
-        response = await direct.handle_async_request(request)
+            fields.update(cookie=request.headers.get("cookie", ""))
+        response = await direct.ask(method, url, fields, body)
         if "set-cookie" in response.headers:
+            response.request = httpx2.Request(method, url)
             self._cookies.extract_cookies(response)
         return response
 
@@ -178,7 +181,7 @@ class HttpWire:
     async def text(self, response: httpx2.Response) -> bytes:
         """The whole body. Raises ClientError past the limit."""
         body = bytearray()
-        async for chunk in response.aiter_bytes():
+        async for chunk in chunks_of(response):
             body += chunk
             if len(body) > MAX_EVENT_BYTES:
                 raise ClientError(f"{self.name} sent more than {MAX_EVENT_BYTES} bytes")
@@ -213,6 +216,14 @@ def _trust() -> ssl.SSLContext:
 
 def _make_client() -> httpx2.AsyncClient:
     return httpx2.AsyncClient(verify=_trust(), timeout=_TIMEOUT, limits=_LIMITS, follow_redirects=False)
+
+
+def chunks_of(response: httpx2.Response) -> AsyncIterator[bytes]:
+    """The body as it comes; past httpx2's decoders where nothing is to be decoded."""
+    if "content-encoding" in response.headers:
+        return response.aiter_bytes()
+    assert isinstance(response.stream, httpx2.AsyncByteStream)
+    return aiter(response.stream)
 
 
 def media_of(response: httpx2.Response) -> str:
