@@ -129,7 +129,7 @@ def test_mistakes(words: list[str], code: int, line: str, url: str) -> None:
         (["list"], 2, "name a TARGET (a URL, a script, a config) or a --command"),
         (["list", "a.py", "b.py"], 1, "a.py: No such file or directory"),
         (["list", "x.json"], 1, "x.json: no such file"),
-        (["list", "http://127.0.0.1:1/mcp"], 1, "The connection to http://127.0.0.1:1/mcp failed: All connection"),
+        (["list", "http://127.0.0.1:1/mcp"], 1, "The connection to http://127.0.0.1:1/mcp failed: Connection refused"),
         (["list", "--command", "no-such-program"], 1, "Can't start the server 'no-such-program': [Errno 2]"),
         (["list", "--command", "'"], 2, "--command: No closing quotation"),
         (["list", "http://x", "--header", "Authorization Bearer s3cret"], 2, "--header: expected 'NAME: VALUE'"),

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import AsyncIterator, Callable
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,8 +17,7 @@ from msgspec import UNSET
 
 from headrace import Client
 from headrace.client import HandlerContext, Notice
-from headrace.client.transports import StdioTransport
-from headrace.client.transports.duplex import DuplexTransport
+from headrace.client.transports import SSETransport, StdioTransport
 from headrace.exceptions import ClientError, McpError, ToolError
 from headrace.protocol.types import (
     ElicitRequestParams,
@@ -32,7 +30,6 @@ from headrace.protocol.versions import ERAS, HANDSHAKE_VERSIONS, SERVED_VERSIONS
 
 from ..robustness.wire import serving
 from .matrix_server import NOTE, make
-from .sse_channel import sse_channel
 
 SERVER = Path(__file__).parent / "matrix_server.py"
 SECONDS = 10.0
@@ -127,7 +124,7 @@ def target(cell: Cell, request: pytest.FixtureRequest) -> Any:
     if cell.transport == "stdio":
         return StdioTransport(sys.executable, [str(SERVER)])
     if cell.transport == "sse":
-        return DuplexTransport("the server", partial(sse_channel, request.getfixturevalue("sse_base")))
+        return SSETransport(f"{request.getfixturevalue('sse_base')}/sse")
     return request.getfixturevalue("http_url" if cell.transport == "http" else "stateless_url")
 
 

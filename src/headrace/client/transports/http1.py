@@ -8,6 +8,7 @@ so does whatever comes after a response.
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import select
 import ssl
@@ -89,6 +90,8 @@ class Http1:
                 )
         except TimeoutError:
             raise httpx2.ConnectTimeout(f"No connection within {_CONNECT_SECONDS:g} seconds") from None
+        except ConnectionError as error:  # in asyncio's words it is a call that failed
+            raise httpx2.ConnectError(os.strerror(error.errno) if error.errno else str(error)) from error
         except (OSError, ValueError) as error:  # TLS that fails is an OSError, a name that is none a ValueError
             raise httpx2.ConnectError(str(error)) from error
         return connection
