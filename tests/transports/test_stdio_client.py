@@ -150,12 +150,16 @@ async def test_a_server_that_does_not_want_to_end(tmp_path: Path, monkeypatch: p
 async def test_a_cancelled_exit_leaves_nothing(tmp_path: Path) -> None:
     note = tmp_path / "child"
     client = Client(program(tmp_path, STUBBORN, str(note)))
+    before = asyncio.all_tasks()
     await client.__aenter__()
     pid = (await client.call_tool("pid")).data
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.1):
             await client.close()
     await gone(pid)
+    if ending := asyncio.all_tasks() - before:  # what is closed behind the back of who was cancelled
+        await asyncio.wait(ending, timeout=SECONDS)
+    assert asyncio.all_tasks() == before
 
 
 async def test_handlers_may_call_and_readers_may_wait() -> None:
