@@ -390,3 +390,31 @@ async def test_many_calls_at_once() -> None:
     async with asyncio.timeout(30), Client(server) as client:
         results = await asyncio.gather(*(client.call_tool("same", {"number": number}) for number in range(1000)))
     assert [result.data for result in results] == list(range(1000))
+
+
+async def test_notes_that_nobody_hears_take_a_bounded_amount_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("headrace.client.transports.duplex.MAX_UNHEARD_BYTES", 100_000)
+    mcp = FastMCP("loud")
+
+    @mcp.tool
+    async def shout(ctx: Context) -> str:
+        for _ in range(100):
+            await ctx.info("x" * 10_000)
+        return "done"
+
+    heard: list[int] = []
+    listening = asyncio.Event()
+
+    async def log(note: Any) -> None:
+        heard.append(len(note.data["msg"]))
+        await listening.wait()
+
+    async with Client(mcp, log_handler=log, mode="legacy") as client:
+        call = asyncio.create_task(client.call_tool("shout"))
+        while not heard:  # the first one is heard, the others wait
+            await asyncio.sleep(0)
+        for _ in range(1000):
+            await asyncio.sleep(0)
+        listening.set()
+        assert (await call).data == "done"
+    assert 10 <= len(heard) <= 12

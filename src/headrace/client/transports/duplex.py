@@ -30,7 +30,8 @@ __all__ = ["Channel", "DuplexTransport"]
 logger = logging.getLogger(__name__)
 
 MAX_UNHEARD = 10_000
-"""Messages that wait for the client's handlers; notes past it are dropped."""
+"""Messages that wait for the client's handlers; notes past it are dropped, and those past the bytes."""
+MAX_UNHEARD_BYTES = 64 * 1024 * 1024
 MAX_BATCH = 1000
 _CANCEL_SECONDS = 1.0
 _SUBSCRIPTION = b"io.modelcontextprotocol/subscriptionId"
@@ -66,17 +67,20 @@ _decode_marked = msgspec.json.Decoder(_Marked).decode
 class _Box:
     """Messages for one reader: a queue without what makes asyncio's fit for many."""
 
-    __slots__ = ("_messages", "_reader")
+    __slots__ = ("_messages", "_reader", "size")
 
     def __init__(self) -> None:
-        self._messages: deque[Message | ClientError] = deque()
+        self._messages: deque[tuple[Message | ClientError, int]] = deque()
+        self.size = 0
+        """Bytes."""
         self._reader: asyncio.Future[None] | None = None
 
     def __len__(self) -> int:
         return len(self._messages)
 
-    def put(self, message: Message | ClientError) -> None:
-        self._messages.append(message)
+    def put(self, message: Message | ClientError, size: int = 0) -> None:
+        self._messages.append((message, size))
+        self.size += size
         if self._reader is not None and not self._reader.done():
             self._reader.set_result(None)
 
@@ -84,7 +88,9 @@ class _Box:
         while not self._messages:
             self._reader = asyncio.get_running_loop().create_future()
             await self._reader
-        return self._messages.popleft()
+        message, size = self._messages.popleft()
+        self.size -= size
+        return message
 
 
 class _Waiting:
@@ -219,7 +225,7 @@ class DuplexTransport:
 
     def _take(self, body: bytes) -> bool:
         for message in self._decoded(body):
-            self._route(message)
+            self._route(message, len(body))
         return len(self._heard) > 0
 
     def _decoded(self, body: bytes) -> list[Message]:
@@ -233,7 +239,7 @@ class DuplexTransport:
             return []
         return [item for item in items if not isinstance(item, McpError)]
 
-    def _route(self, message: Message) -> None:
+    def _route(self, message: Message, size: int) -> None:
         """To whom it is for. What nobody waits for is dropped here, so that no server fills our memory with it."""
         unheard = self._heard
         if isinstance(message, Response):
@@ -247,10 +253,10 @@ class DuplexTransport:
         else:
             if isinstance(message, Notification) and (waiting := self._subscription(message)):
                 unheard = waiting.said
-            if len(unheard) >= MAX_UNHEARD:
+            if len(unheard) >= MAX_UNHEARD or unheard.size >= MAX_UNHEARD_BYTES:
                 logger.warning("%s says more than is heard: %s was dropped", self._name, message.method)
                 return
-        unheard.put(message)
+        unheard.put(message, size)
 
     async def _listen(self, hear: Hear) -> None:
         _hearing.set(True)
