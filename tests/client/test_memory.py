@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from headrace import FastMCP
+from headrace import Context, FastMCP
 from headrace.call import Call
 from headrace.client import Client, HandlerContext, Notice
 from headrace.exceptions import ClientError, InvalidParams, McpError, MethodNotFound, ToolError
@@ -392,7 +392,9 @@ async def test_many_calls_at_once() -> None:
     assert [result.data for result in results] == list(range(1000))
 
 
-async def test_notes_that_nobody_hears_take_a_bounded_amount_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_notes_that_nobody_hears_take_a_bounded_amount_of_memory(
+    monkeypatch: pytest.MonkeyPatch, eventually: Eventually
+) -> None:
     monkeypatch.setattr("headrace.client.transports.duplex.MAX_UNHEARD_BYTES", 100_000)
     mcp = FastMCP("loud")
 
@@ -411,8 +413,7 @@ async def test_notes_that_nobody_hears_take_a_bounded_amount_of_memory(monkeypat
 
     async with Client(mcp, log_handler=log, mode="legacy") as client:
         call = asyncio.create_task(client.call_tool("shout"))
-        while not heard:  # the first one is heard, the others wait
-            await asyncio.sleep(0)
+        await eventually(lambda: bool(heard))  # the first one is heard, the others wait
         for _ in range(1000):
             await asyncio.sleep(0)
         listening.set()
