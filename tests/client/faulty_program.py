@@ -129,6 +129,11 @@ def does_not_fit(id: Any) -> None:
     say(id=id, result={"content": 5})
 
 
+def nested(id: Any) -> None:
+    """An answer that nobody may read."""
+    write(b'{"jsonrpc":"2.0","id":%d,"result":%b}\n' % (id, b"[" * 100 + b"]" * 100))
+
+
 def twice(id: Any) -> None:
     done("nobody")
     done(id)

@@ -97,6 +97,13 @@ async def test_what_never_ends_is_given_up_in_time(how: str, version: str, fault
         assert time.monotonic() - began < 3
 
 
+async def test_an_answer_that_can_not_be_read(faulty: Any) -> None:
+    async with asyncio.timeout(SECONDS), faulty("nested") as client:
+        for _ in range(2):
+            with pytest.raises(ClientError, match=f"{NAME} sent an answer that can't be read: .*deeper than 64"):
+                await client.call_tool("t")
+
+
 async def test_a_line_without_end(faulty: Any) -> None:
     how, told = LONG
     async with asyncio.timeout(SECONDS), faulty(how) as client:

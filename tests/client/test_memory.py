@@ -419,3 +419,59 @@ async def test_notes_that_nobody_hears_take_a_bounded_amount_of_memory(
         listening.set()
         assert (await call).data == "done"
     assert 10 <= len(heard) <= 12
+
+
+async def test_a_handler_may_close_its_client(eventually: Eventually) -> None:
+    mcp = FastMCP("loud")
+
+    @mcp.tool
+    async def shout(ctx: Context) -> str:
+        await ctx.info("x")
+        await asyncio.Event().wait()
+        return ""
+
+    ended: list[str] = []
+
+    async def log(note: Any) -> None:
+        await client.close()
+        ended.append("closed")
+
+    before = asyncio.all_tasks()
+    client = Client(mcp, log_handler=log)
+    await client.__aenter__()
+    with pytest.raises(ClientError, match="the client was closed"):
+        await asyncio.wait_for(client.call_tool("shout"), 2)
+    await eventually(lambda: ended == ["closed"] and asyncio.all_tasks() == before)
+
+
+async def test_another_clients_requests_keep_their_order_inside_a_handler() -> None:
+    counting = FastMCP("counting")
+
+    @counting.tool
+    async def count(ctx: Context) -> int:
+        for number in range(3):
+            await ctx.report_progress(number)
+        return 3
+
+    heard: list[list[float]] = []
+
+    async def log(note: Any) -> None:
+        numbers: list[float] = []
+
+        async def progress(number: float, total: float | None, message: str | None) -> None:
+            await asyncio.sleep(0)
+            numbers.append(number)
+
+        async with Client(counting) as other:
+            await other.call_tool("count", progress_handler=progress)
+        heard.append(numbers)
+
+    async with Client(counting, log_handler=log) as client:
+        await client.call_tool("count")
+
+        @counting.tool
+        async def note(ctx: Context) -> None:
+            await ctx.info("x")
+
+        await client.call_tool("note")
+    assert heard == [[0.0, 1.0, 2.0]]

@@ -45,11 +45,14 @@ def command(words: tuple[str, ...], as_json: bool, is_prompt: bool, input_json: 
     already, - reads a JSON object from stdin.
     """
 
+    # Before there is a loop: who types can stop it, and nothing is started for what can't be meant.
+    from_stdin = _object(sys.stdin.read(), "stdin") if "-" in words else {}
+
     async def work(client: Client, left: list[str]) -> Callable[[], None]:
         if not left:
             raise Misuse("name a tool of it: headrace list shows them")
         name, *rest = left
-        given, typed = _arguments(rest, input_json)
+        given, typed = _arguments(rest, input_json, from_stdin)
         if is_prompt:
             given |= {key: texts[-1] for key, texts in typed.items()}
             return partial(_show_prompt, await client.get_prompt_mcp(name, given), as_json)
@@ -64,14 +67,16 @@ def command(words: tuple[str, ...], as_json: bool, is_prompt: bool, input_json: 
     with_client(work, words, **options)
 
 
-def _arguments(words: list[str], input_json: str | None) -> tuple[dict[str, Any], dict[str, list[str]]]:
+def _arguments(
+    words: list[str], input_json: str | None, from_stdin: dict[str, Any]
+) -> tuple[dict[str, Any], dict[str, list[str]]]:
     """The arguments that have a value, and the texts of those whose type the schema tells. Raises Misuse."""
     given = {} if input_json is None else _object(input_json, "--input-json")
     typed: dict[str, list[str]] = {}
     for word in words:
         key, equals, text = word.partition("=")
         if word == "-":
-            given |= _object(sys.stdin.read(), "stdin")
+            given |= from_stdin
         elif not equals or not key.removesuffix(":"):
             raise Misuse(f"{word!r}: expected KEY=VALUE, KEY:=JSON or -")
         elif key.endswith(":"):

@@ -41,6 +41,7 @@ from ..protocol.jsonrpc import (
     encode_notification,
     encode_request,
     encode_result,
+    id_in,
     is_batch,
 )
 from ..protocol.methods import METHODS
@@ -118,7 +119,7 @@ class Relay:
         try:
             messages = decode_batch(body, MAX_BATCH) if batch else [decode(body)]
         except McpError as error:
-            await self._emit(encode_error(None, error.code, error.message, error.data))
+            await self._emit(encode_error(id_in(body), error.code, error.message, error.data))
             return
         answers = [task for message in messages if (task := self._taken(message)) is not None]
         if answers:

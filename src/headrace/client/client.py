@@ -76,7 +76,7 @@ P = TypeVar("P", bound=PaginatedResult)
 
 
 class Client:
-    """`target` is a server object (in memory), a URL, or a transport.
+    """`target`: a server object (in memory), a URL, a script, an ``mcpServers`` config or its file, or a transport.
 
     `mode`: "auto" asks what the server speaks, "modern" insists on requests without a handshake, "legacy" on a
     handshake; `protocol_version` (or a revision as `mode`) allows only that one. `sampling_capabilities` is what the

@@ -31,6 +31,7 @@ __all__ = [
     "encode_notification",
     "encode_request",
     "encode_result",
+    "id_in",
     "is_batch",
 ]
 
@@ -259,3 +260,18 @@ def _refuse_repeats(body: bytes) -> None:
     json.loads(body, object_pairs_hook=remember, parse_int=str, parse_float=str)
     if len(keys) != len(set(keys)):
         raise InvalidRequest("Invalid request: a member of the envelope appears twice")
+
+
+class _Named(Struct):
+    id: int | str | None = None
+
+
+_decode_id = msgspec.json.Decoder(_Named).decode
+
+
+def id_in(body: bytes) -> int | str | None:
+    """The id that a message has although it can't be decoded, so that its sender does not wait."""
+    try:
+        return _decode_id(body).id
+    except (msgspec.DecodeError, RecursionError):
+        return None

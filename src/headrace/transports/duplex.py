@@ -13,12 +13,10 @@ import secrets
 from collections.abc import Coroutine
 from typing import Any
 
-import msgspec
-
 from ..call import Served
 from ..exceptions import InvalidRequest, McpError
 from ..protocol.input_required import Sealer
-from ..protocol.jsonrpc import Message, Request, decode, decode_batch, encode_error, is_batch
+from ..protocol.jsonrpc import Message, Request, decode, decode_batch, encode_error, id_in, is_batch
 from ..protocol.versions import era
 from ..state.memory import MemoryBus
 from .connection import Connection
@@ -36,13 +34,6 @@ MAX_BATCH = 50
 MAX_UNSENT = 64
 """Answers that wait for a client that does not read, before nothing more is taken from it."""
 _END_SECONDS = 0.5
-
-
-class _Named(msgspec.Struct):
-    id: int | str | None = None
-
-
-_decode_id = msgspec.json.Decoder(_Named).decode
 
 
 class Duplex:
@@ -86,7 +77,7 @@ class Duplex:
             else:
                 await self._take(decode(body))
         except McpError as error:
-            await self._send(encode_error(_id_in(body), error.code, error.message, error.data))
+            await self._send(encode_error(id_in(body), error.code, error.message, error.data))
 
     async def drain(self) -> None:
         """Nothing more comes in: wait for the calls, except for those that wait for their client."""
@@ -189,11 +180,3 @@ class Duplex:
 
 async def _refused(id: int | str | None, error: McpError) -> bytes:
     return encode_error(id, error.code, error.message, error.data)
-
-
-def _id_in(body: bytes) -> int | str | None:
-    """The id that a message has although it is none, so that its sender does not wait."""
-    try:
-        return _decode_id(body).id
-    except (msgspec.DecodeError, RecursionError):
-        return None

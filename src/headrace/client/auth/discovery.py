@@ -7,7 +7,7 @@ own authorization server, with the endpoints that 2025-03-26 gives one.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import httpx2
 
@@ -17,7 +17,7 @@ from .web import Web
 
 __all__ = ["Site", "canonical", "discover"]
 
-_MISSING = range(400, 500)
+T = TypeVar("T", ProtectedResource, AuthorizationServer)
 
 
 class Site(NamedTuple):
@@ -55,15 +55,11 @@ async def _resource(web: Web, server: httpx2.URL, challenge: Challenge) -> Prote
     else:
         places = list(dict.fromkeys((_place_of(server), _place_of(server.copy_with(path="/")))))
     for place in places:
-        what = f"The resource metadata at {place}"
-        answer = await web.get(place, what)
-        if answer.status in _MISSING:
+        described = await _document(web, place, ProtectedResource)
+        if described is None:
             continue
-        if answer.status != 200:
-            raise LoginError(f"{what} can't be read: status {answer.status}")
-        described = read(ProtectedResource, answer.body, what)
         if not _covers(described.resource, server, place):
-            raise LoginError(f"{what} is of another resource, {described.resource}")
+            raise LoginError(f"The metadata at {place} is of another resource, {described.resource}")
         return described
     if challenge.resource_metadata is not None:
         raise LoginError(f"The resource metadata at {challenge.resource_metadata} does not exist")
@@ -102,17 +98,24 @@ async def _authorization_server(web: Web, issuer: str) -> AuthorizationServer | 
     if path:
         places.append(f"{origin}{path}/.well-known/openid-configuration")
     for place in places:
-        what = f"The metadata at {place}"
-        answer = await web.get(place, what)
-        if answer.status in _MISSING:
+        found = await _document(web, place, AuthorizationServer)
+        if found is None:
             continue
-        if answer.status != 200:
-            raise LoginError(f"{what} can't be read: status {answer.status}")
-        found = read(AuthorizationServer, answer.body, what)
         if found.issuer != issuer:
-            raise LoginError(f"{what} is of another issuer, {found.issuer}, not {issuer}: not used")
+            raise LoginError(f"The metadata at {place} is of another issuer, {found.issuer}, not {issuer}: not used")
         return found
     return None
+
+
+async def _document(web: Web, place: str, kind: type[T]) -> T | None:
+    """None where there is none. Raises LoginError for one that can't be had, or does not fit."""
+    what = f"The metadata at {place}"
+    answer = await web.get(place, what)
+    if 400 <= answer.status < 500 and answer.status != 429:
+        return None
+    if answer.status != 200:
+        raise LoginError(f"{what} can't be read: status {answer.status}")
+    return read(kind, answer.body, what)
 
 
 async def _of_its_own(web: Web, server: httpx2.URL) -> AuthorizationServer:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import os
 import tempfile
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
@@ -24,6 +24,7 @@ __all__ = ["FileTokenStorage", "MemoryTokenStorage", "TokenStorage"]
 
 _KEY_BYTES = 32
 _POLL_SECONDS = 0.05
+_RENEWING_SECONDS = 60.0
 _Kept = dict[str, dict[str, Any]]
 
 
@@ -40,6 +41,16 @@ class MemoryTokenStorage:
 
     def __init__(self) -> None:
         self._kept: dict[str, dict[str, Any]] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._lock: asyncio.Lock
+
+    @asynccontextmanager
+    async def exclusive(self) -> AsyncGenerator[None]:
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            self._loop, self._lock = loop, asyncio.Lock()
+        async with self._lock:
+            yield
 
     async def get(self, key: str) -> dict[str, Any] | None:
         return self._kept.get(key)
@@ -76,9 +87,13 @@ class FileTokenStorage:
     @asynccontextmanager
     async def exclusive(self) -> AsyncGenerator[None]:
         """One program at a time, for as long as it takes to ask a server."""
-        with _opened(self._beside(".renewing")) as file:
-            while not _lock(file, wait=False):  # noqa: ASYNC110 - another program tells nobody
-                await asyncio.sleep(_POLL_SECONDS)
+        with await self._in_thread(lambda: _opened(self._beside(".renewing"))) as file:
+            try:
+                async with asyncio.timeout(_RENEWING_SECONDS):
+                    while not _lock(file, wait=False):  # noqa: ASYNC110 - another program tells nobody
+                        await asyncio.sleep(_POLL_SECONDS)
+            except TimeoutError:
+                raise ClientError(f"Another program does not stop renewing the logins in {self._path}") from None
             yield
 
     async def _in_thread(self, work: Callable[[], Any]) -> Any:
@@ -146,12 +161,10 @@ def _write(path: Path, content: bytes) -> None:
         raise
 
 
-@contextmanager
-def _opened(path: Path) -> Generator[BinaryIO]:
+def _opened(path: Path) -> BinaryIO:
     """A file that is there only to be locked; its lock ends when it is closed."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with open(path, "ab", opener=_private) as file:
-        yield file
+    return open(path, "ab", opener=_private)
 
 
 def _lock(file: BinaryIO, *, wait: bool) -> bool:

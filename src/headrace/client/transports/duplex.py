@@ -3,7 +3,7 @@
 What the channel hands over is sorted at once, without waiting for anyone. Notes and questions are heard by one task,
 in order, and so is a response behind them, so that it is not there before the notes that came ahead of it. Two kinds
 go past that task: notices of a subscription, which its reader may leave waiting, and responses to requests of the
-handlers themselves, which it would wait for.
+handler that runs, which it would wait for.
 """
 
 from __future__ import annotations
@@ -15,12 +15,21 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from contextvars import ContextVar
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
+from msgspec import UNSET, Raw, UnsetType
 
 from ...exceptions import ClientError, McpError
-from ...protocol.jsonrpc import Message, Notification, Response, decode, decode_batch, encode_notification, is_batch
+from ...protocol.jsonrpc import (
+    Message,
+    Notification,
+    Response,
+    decode,
+    decode_batch,
+    encode_notification,
+    is_batch,
+)
 from ...protocol.types import CancelledNotificationParams
 from ...protocol.versions import Era
 from .base import Hear, Outgoing, Refused
@@ -35,8 +44,8 @@ MAX_UNHEARD_BYTES = 64 * 1024 * 1024
 MAX_BATCH = 1000
 _CANCEL_SECONDS = 1.0
 _SUBSCRIPTION = b"io.modelcontextprotocol/subscriptionId"
-_hearing: ContextVar[bool] = ContextVar("headrace_hearing", default=False)
-"""Whether this is a handler of what the server says, or a task it started."""
+_inside: ContextVar[object] = ContextVar("headrace_inside", default=None)
+"""The transport of which this is a handler, or a task that one started."""
 
 
 class Channel(Protocol):
@@ -64,13 +73,31 @@ class _Marked(msgspec.Struct):
 _decode_marked = msgspec.json.Decoder(_Marked).decode
 
 
+class _Unread(msgspec.Struct):
+    id: int | str
+    result: Raw | UnsetType = UNSET
+    error: Raw | UnsetType = UNSET
+
+
+_decode_unread = msgspec.json.Decoder(_Unread).decode
+
+
+def _answers(body: bytes) -> int | str:
+    """The id of a response that is none, "" where it is no response: who waits for it is told."""
+    try:
+        unread = _decode_unread(body)
+    except (msgspec.DecodeError, RecursionError):
+        return ""
+    return "" if unread.result is UNSET and unread.error is UNSET else unread.id
+
+
 class _Box:
     """Messages for one reader: a queue without what makes asyncio's fit for many."""
 
     __slots__ = ("_messages", "_reader", "size")
 
     def __init__(self) -> None:
-        self._messages: deque[tuple[Message | ClientError, int]] = deque()
+        self._messages: deque[tuple[Message | ClientError | _Answer, int]] = deque()
         self.size = 0
         """Bytes."""
         self._reader: asyncio.Future[None] | None = None
@@ -78,13 +105,13 @@ class _Box:
     def __len__(self) -> int:
         return len(self._messages)
 
-    def put(self, message: Message | ClientError, size: int = 0) -> None:
+    def put(self, message: Message | ClientError | _Answer, size: int = 0) -> None:
         self._messages.append((message, size))
         self.size += size
         if self._reader is not None and not self._reader.done():
             self._reader.set_result(None)
 
-    async def get(self) -> Message | ClientError:
+    async def get(self) -> Message | ClientError | _Answer:
         while not self._messages:
             self._reader = asyncio.get_running_loop().create_future()
             await self._reader
@@ -94,14 +121,21 @@ class _Box:
 
 
 class _Waiting:
-    """A request that waits for its response: what it hears by itself, and whether a handler made it."""
+    """A request that waits for its response: what it hears by itself, and whether the handler that runs made it."""
 
     __slots__ = ("answered", "nested", "said")
 
-    def __init__(self) -> None:
+    def __init__(self, *, nested: bool) -> None:
         self.answered = False
         self.said = _Box()
-        self.nested = _hearing.get()
+        self.nested = nested
+
+
+class _Answer(NamedTuple):
+    """What a request waits for, behind the notes that came ahead of it."""
+
+    waiting: _Waiting
+    said: Response | ClientError
 
 
 class DuplexTransport:
@@ -152,6 +186,8 @@ class DuplexTransport:
         held, self._held = self._held, None
         self._channel, self._agreed = None, False
         tasks, self._tasks = self._tasks, []
+        if self._is_inside():
+            tasks = tasks[:-1]  # the handler that runs wants it: its task ends with it
         for task in tasks:
             task.cancel()
         if tasks:
@@ -161,7 +197,7 @@ class DuplexTransport:
 
     async def request(self, outgoing: Outgoing, hear: Hear) -> Response:
         channel = self._open_channel()
-        waiting = self._waiting[outgoing.id] = _Waiting()
+        waiting = self._waiting[outgoing.id] = _Waiting(nested=self._is_inside())
         probe = outgoing.method == "server/discover" and not self._answered
         try:
             if probe:
@@ -187,6 +223,7 @@ class DuplexTransport:
         while not isinstance(message := await waiting.said.get(), Response):
             if isinstance(message, ClientError):
                 raise message
+            assert not isinstance(message, _Answer)
             await hear(message)
         return message
 
@@ -235,7 +272,11 @@ class DuplexTransport:
                 return [decode(body)]
             items = decode_batch(body, MAX_BATCH)
         except McpError as error:
-            logger.warning("%s sent what is no JSON-RPC message: %s", self._name, error)
+            waiting = self._waiting.get(_answers(body))
+            if waiting is not None and not waiting.answered:
+                self._answer(waiting, ClientError(f"{self._name} sent an answer that can't be read: {error}"), 0)
+            else:
+                logger.warning("%s sent what is no JSON-RPC message: %s", self._name, error)
             return []
         return [item for item in items if not isinstance(item, McpError)]
 
@@ -247,30 +288,44 @@ class DuplexTransport:
             if waiting is None or waiting.answered:
                 logger.debug("%s answered a request that nobody waits for: %r", self._name, message.id)
                 return
-            waiting.answered = True
-            if waiting.nested or not (self._heard or self._hearing):
-                unheard = waiting.said
-        else:
-            if isinstance(message, Notification) and (waiting := self._subscription(message)):
-                unheard = waiting.said
-            if len(unheard) >= MAX_UNHEARD or unheard.size >= MAX_UNHEARD_BYTES:
-                logger.warning("%s says more than is heard: %s was dropped", self._name, message.method)
-                return
+            self._answer(waiting, message, size)
+            return
+        if isinstance(message, Notification) and (waiting := self._subscription(message)):
+            unheard = waiting.said
+        if len(unheard) >= MAX_UNHEARD or unheard.size >= MAX_UNHEARD_BYTES:
+            logger.warning("%s says more than is heard: %s was dropped", self._name, message.method)
+            return
         unheard.put(message, size)
 
+    def _answer(self, waiting: _Waiting, said: Response | ClientError, size: int) -> None:
+        waiting.answered = True
+        if waiting.nested or not (self._heard or self._hearing):
+            waiting.said.put(said, size)
+        else:
+            self._heard.put(_Answer(waiting, said), size)
+
     async def _listen(self, hear: Hear) -> None:
-        _hearing.set(True)
-        while True:
+        _inside.set(self)
+        channel = self._channel
+        while self._channel is channel:
             message = await self._heard.get()
             if isinstance(message, ClientError):
                 for waiting in self._waiting.values():
                     waiting.said.put(message)
-            elif not isinstance(message, Response):
+            elif isinstance(message, _Answer):
+                message.waiting.said.put(message.said)
+            else:
                 self._hearing = True
-                await hear(message)
-                self._hearing = False
-            elif waiting := self._of(message):
-                waiting.said.put(message)
+                try:
+                    await hear(message)
+                except Exception:
+                    logger.exception("What %s said was not heard", self._name)
+                finally:
+                    self._hearing = False
+
+    def _is_inside(self) -> bool:
+        """Whether this is called by the handler that runs."""
+        return self._hearing and _inside.get() is self
 
     def _of(self, response: Response) -> _Waiting | None:
         """Who waits for a response. An error without an id, of a server that could not read one, is taken by the only
