@@ -14,7 +14,7 @@ import select
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from functools import lru_cache
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import httptools
 import httpx2
@@ -51,9 +51,9 @@ class Http1:
 
         Raises httpx2.TransportError, LocalProtocolError for a head that would say something else than it means.
         """
-        place = _place(url)
-        message = _encoded(method, place, fields, body)
-        connection = self._taken(place.origin) or await self._connected(place.origin)
+        origin, host, target = _place(url)
+        message = _encoded(method, host, target, fields, body)
+        connection = self._taken(origin) or await self._connected(origin)
         try:
             status, headers, reason = await connection.ask(message)
         except BaseException:
@@ -66,11 +66,11 @@ class Http1:
         """Whoever still waits for a response gets httpx2.ReadError."""
         self._closed = True
         self._idle.clear()
-        lost = [connection.lost for connection in self._open]
-        for connection in self._open:
+        connections = list(self._open)
+        for connection in connections:
             connection.end()
-        if lost:
-            await asyncio.wait(lost)
+        if connections:
+            await asyncio.wait([connection.lost for connection in connections])
 
     def _taken(self, origin: Origin) -> _Connection | None:
         """One that is idle and still open."""
@@ -87,11 +87,14 @@ class Http1:
         loop = asyncio.get_running_loop()
         # uvloop takes the addresses one after the other, and has no such option.
         racing: dict[str, Any] = {"happy_eyeballs_delay": 0.25} if isinstance(loop, asyncio.BaseEventLoop) else {}
-        tls = self._tls if scheme == "https" else None
         try:
             async with asyncio.timeout(_CONNECT_SECONDS):
                 _, connection = await loop.create_connection(
-                    lambda: _Connection(origin, self._open), host, port, ssl=tls, **racing
+                    lambda: _Connection(origin, self._open),
+                    host,
+                    port,
+                    ssl=self._tls if scheme == "https" else None,
+                    **racing,
                 )
         except TimeoutError:
             raise httpx2.ConnectTimeout(f"No connection within {_CONNECT_SECONDS:g} seconds") from None
@@ -118,18 +121,12 @@ def _reason(error: Exception) -> str:
     return said or "The server closed the connection while it was made"
 
 
-class _Place(NamedTuple):
-    origin: Origin
-    host: str
-    """As ``Host`` has it."""
-    target: str
-
-
 @lru_cache(64)
-def _place(url: httpx2.URL) -> _Place:
+def _place(url: httpx2.URL) -> tuple[Origin, str, str]:
+    """The origin, and what the head says: ``Host`` and the target."""
     host = url.raw_host.decode("ascii")  # as httpx2 encodes it: asyncio's way is an older one
     origin = (url.scheme, host, url.port or (443 if url.scheme == "https" else 80))
-    return _Place(origin, url.netloc.decode("ascii"), url.raw_path.decode("ascii"))
+    return origin, url.netloc.decode("ascii"), url.raw_path.decode("ascii")
 
 
 class _Body(httpx2.AsyncByteStream):
@@ -210,10 +207,8 @@ class _Connection(asyncio.Protocol):
 
     def is_fresh(self) -> bool:
         """Whether the server, too, has kept an idle connection, and said nothing on it."""
-        transport = self._transport
-        if self._spoilt or transport is None or transport.is_closing():
-            return False
-        if self._loop.time() - self._idle_since > _IDLE_SECONDS:
+        transport, idle = self._transport, self._loop.time() - self._idle_since
+        if self._spoilt or transport is None or transport.is_closing() or idle > _IDLE_SECONDS:
             return False
         return not _readable(transport.get_extra_info("socket").fileno())
 
@@ -243,6 +238,9 @@ class _Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
+    def _break(self, what: str) -> None:
+        self._fail(httpx2.RemoteProtocolError(f"The server {what}"))
+
     # What the loop calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -257,10 +255,10 @@ class _Connection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            self._fail(httpx2.RemoteProtocolError(f"The server sent what is no HTTP response: {error}"))
+            self._break(f"sent what is no HTTP response: {error}")
             return
         if self._asking and self._silent > MAX_HEAD:
-            self._fail(httpx2.RemoteProtocolError(f"The server sent more than {MAX_HEAD} bytes that are no body"))
+            self._break(f"sent more than {MAX_HEAD} bytes that are no body")
         elif self._unread >= MAX_UNREAD and self._transport is not None:
             self._transport.pause_reading()
 
@@ -269,7 +267,7 @@ class _Connection(asyncio.Protocol):
             self._spoilt, self._asking = True, False
             self._wake()
         else:
-            self._fail(httpx2.RemoteProtocolError("The server closed the connection before its response was complete"))
+            self._break("closed the connection before its response was complete")
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
@@ -305,9 +303,7 @@ class _Connection(asyncio.Protocol):
             return
         status = self._parser.get_status_code()
         if status < 100 or status == 101:
-            self._fail(
-                httpx2.RemoteProtocolError(f"The server answered {status}, which answers no request of this kind")
-            )
+            self._break(f"answered {status}, which is no answer to this request")
             return
         if status < 200:  # the final one follows
             self._headers, self._reason = [], b""
@@ -315,7 +311,7 @@ class _Connection(asyncio.Protocol):
         lengths = [value for name, value in self._headers if name.lower() == b"content-length"]
         codings = [value for name, value in self._headers if name.lower() == b"transfer-encoding"]
         if len(lengths) + len(codings) > 1 or (codings and codings[0].lower() != b"chunked"):
-            self._fail(httpx2.RemoteProtocolError("The server does not say clearly how long its response is"))
+            self._break("does not say clearly how long its response is")
             return
         self._status, self._silent = status, 0
         self._framed = bool(lengths or codings) or status in (204, 304)
@@ -329,13 +325,11 @@ class _Connection(asyncio.Protocol):
             self._wake()
 
     def on_message_complete(self) -> None:
-        if not (self._asking and self._status):
-            return
-        self._asking = False
-        self._idle_since = self._loop.time()
-        if not (self._framed and self._parser.should_keep_alive()):
-            self._spoilt = True
-        self._wake()
+        if self._asking and self._status:
+            self._asking = False
+            self._idle_since = self._loop.time()
+            self._spoilt = not (self._framed and self._parser.should_keep_alive())
+            self._wake()
 
 
 def _readable(descriptor: int) -> bool:
@@ -346,9 +340,9 @@ def _readable(descriptor: int) -> bool:
     return bool(poll.poll(0))
 
 
-def _encoded(method: str, place: _Place, fields: Mapping[str, str], body: bytes | None) -> bytes:
+def _encoded(method: str, host: str, target: str, fields: Mapping[str, str], body: bytes | None) -> bytes:
     """Raises httpx2.LocalProtocolError, and UnicodeEncodeError, which is one more way to be no header."""
-    lines = "" if "host" in fields else f"host: {place.host}\r\n"
+    lines = "" if "host" in fields else f"host: {host}\r\n"
     lines += "".join([f"{name}: {value}\r\n" for name, value in fields.items()])
     if body is not None:
         lines += f"content-length: {len(body)}\r\n"
@@ -356,4 +350,4 @@ def _encoded(method: str, place: _Place, fields: Mapping[str, str], body: bytes 
     expected = len(fields) + (body is not None) + ("host" not in fields)
     if not _FIELDS.fullmatch(head) or head.count(b"\r\n") != expected:
         raise httpx2.LocalProtocolError("A header of the request has characters that HTTP does not allow")
-    return b"%b %b HTTP/1.1\r\n%b\r\n%b" % (method.encode(), place.target.encode(), head, body or b"")
+    return b"%b %b HTTP/1.1\r\n%b\r\n%b" % (method.encode(), target.encode(), head, body or b"")
