@@ -592,6 +592,15 @@ async def test_the_request_as_it_is_written() -> None:
         assert web.requests == [[head.encode("latin-1") + b"body"]]
 
 
+async def test_headers_do_not_frame_the_request() -> None:
+    async with serving(OK) as web, http_client() as client:
+        fields = {"content-length": "1", "transfer-encoding": "chunked", "x": "y"}
+        assert await body_of(await client.ask("POST", web.url(), fields, b"body")) == b"hi"
+        (head,) = [request for requests in web.requests for request in requests]
+        assert head.endswith(b"\r\nx: y\r\ncontent-length: 4\r\n\r\nbody")
+        assert b"chunked" not in head
+
+
 # Around it: HttpWire
 
 

@@ -13,11 +13,12 @@ import re
 import select
 import ssl
 from collections.abc import AsyncIterator, Mapping
-from functools import lru_cache
 from typing import Any, cast
 
 import httptools
 import httpx2
+
+from .request_head import Origin, encoded, place_of
 
 __all__ = ["Http1"]
 
@@ -29,12 +30,6 @@ MAX_IDLE = 32
 _IDLE_SECONDS = 30.0
 _CONNECT_SECONDS = 15.0
 _WRITE_SECONDS = 60.0
-
-_FIELDS = re.compile(
-    rb"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+: (?:[\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?)?\r\n)*"
-)
-
-Origin = tuple[str, str, int]
 
 
 class Http1:
@@ -51,8 +46,8 @@ class Http1:
 
         Raises httpx2.TransportError, LocalProtocolError for a head that would say something else than it means.
         """
-        origin, host, target = _place(url)
-        message = _encoded(method, host, target, fields, body)
+        origin, host, target = place_of(url)
+        message = encoded(method, host, target, fields, body)
         connection = self._taken(origin) or await self._connected(origin)
         try:
             status, headers, reason = await connection.ask(message)
@@ -119,14 +114,6 @@ def _reason(error: Exception) -> str:
     numbers = re.findall(r"\[Errno (\d+)\]", str(error))
     said = ", ".join(dict.fromkeys(os.strerror(int(number)) for number in numbers)) or str(error)
     return said or "The server closed the connection while it was made"
-
-
-@lru_cache(64)
-def _place(url: httpx2.URL) -> tuple[Origin, str, str]:
-    """The origin, and what the head says: ``Host`` and the target."""
-    host = url.raw_host.decode("ascii")  # as httpx2 encodes it: asyncio's way is an older one
-    origin = (url.scheme, host, url.port or (443 if url.scheme == "https" else 80))
-    return origin, url.netloc.decode("ascii"), url.raw_path.decode("ascii")
 
 
 class _Body(httpx2.AsyncByteStream):
@@ -338,16 +325,3 @@ def _readable(descriptor: int) -> bool:
     poll = select.poll()
     poll.register(descriptor, select.POLLIN)
     return bool(poll.poll(0))
-
-
-def _encoded(method: str, host: str, target: str, fields: Mapping[str, str], body: bytes | None) -> bytes:
-    """Raises httpx2.LocalProtocolError, and UnicodeEncodeError, which is one more way to be no header."""
-    lines = "" if "host" in fields else f"host: {host}\r\n"
-    lines += "".join([f"{name}: {value}\r\n" for name, value in fields.items()])
-    if body is not None:
-        lines += f"content-length: {len(body)}\r\n"
-    head = lines.encode("latin-1")
-    expected = len(fields) + (body is not None) + ("host" not in fields)
-    if not _FIELDS.fullmatch(head) or head.count(b"\r\n") != expected:
-        raise httpx2.LocalProtocolError("A header of the request has characters that HTTP does not allow")
-    return b"%b %b HTTP/1.1\r\n%b\r\n%b" % (method.encode(), target.encode(), head, body or b"")
