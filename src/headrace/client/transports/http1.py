@@ -12,6 +12,7 @@ import os
 import re
 import select
 import ssl
+from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, cast
 
@@ -80,8 +81,9 @@ class Http1:
     async def _connected(self, origin: Origin) -> _Connection:
         scheme, host, port = origin
         loop = asyncio.get_running_loop()
-        # uvloop takes the addresses one after the other, and has no such option.
-        racing: dict[str, Any] = {"happy_eyeballs_delay": 0.25} if isinstance(loop, asyncio.BaseEventLoop) else {}
+        # uvloop has no such option. With one address there is no race, in which asyncio may lose a socket if cancelled.
+        races = isinstance(loop, asyncio.BaseEventLoop) and not re.fullmatch(r"[\d.]+|.*:.*", host)
+        racing: dict[str, Any] = {"happy_eyeballs_delay": 0.25} if races else {}
         try:
             async with asyncio.timeout(_CONNECT_SECONDS):
                 _, connection = await loop.create_connection(
@@ -158,7 +160,7 @@ class _Connection(asyncio.Protocol):
         self._headers: list[tuple[bytes, bytes]] = []
         self._status = 0
         """0 until the head of the final response is there."""
-        self._chunks: list[bytes] = []
+        self._chunks: deque[bytes] = deque()
         self._unread = 0
         self._silent = 0
         """Bytes that came without any of a body."""
@@ -182,10 +184,9 @@ class _Connection(asyncio.Protocol):
         """The next bytes of the body; none at its end."""
         while not self._chunks and (self._asking or self._failure is not None):
             await self._news()
-        chunk = b"".join(self._chunks)
-        self._chunks.clear()
-        paused, self._unread = self._unread >= MAX_UNREAD, 0
-        if paused and not self._spoilt and self._transport is not None:
+        chunk = self._chunks.popleft() if self._chunks else b""
+        self._unread -= len(chunk)
+        if self._unread < MAX_UNREAD and self._transport is not None and not self._spoilt:
             self._transport.resume_reading()
         return chunk
 
