@@ -15,12 +15,13 @@ import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 import pytest
 
 from headrace import Context, FastMCP
+from headrace.client import Client
 
 Scope = dict[str, Any]
 MODERN, HANDSHAKE = b"2026-07-28", b"2025-06-18"
@@ -222,6 +223,65 @@ async def test_a_note() -> None:
 
         few, many = await counted(100), await counted(200)
     assert (many - few) / 100 <= 186 * ROOM
+
+
+class Peer(asyncio.Protocol):
+    """A server over HTTP that costs nothing here: it answers what is asked of it in one write."""
+
+    RESULTS: ClassVar[dict[str, Any]] = {
+        "server/discover": {
+            "resultType": "complete",
+            "supportedVersions": [MODERN.decode()],
+            "capabilities": {"tools": {}},
+        },
+        "tools/list": {
+            "resultType": "complete",
+            "tools": [{"name": "add", "inputSchema": {"type": "object"}}],
+            "ttlMs": 600_000,
+            "cacheScope": "private",
+        },
+        "tools/call": {
+            "resultType": "complete",
+            "content": [{"type": "text", "text": "5"}],
+            "structuredContent": {"result": 5},
+        },
+    }
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        request = msgspec.json.decode(data.partition(b"\r\n\r\n")[2])
+        message = {"jsonrpc": "2.0", "id": request["id"], "result": self.RESULTS[request["method"]]}
+        body = msgspec.json.encode(message)
+        head = f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+        self.transport.write(head.encode() + body)
+
+
+async def test_a_call_of_a_client_in_memory() -> None:
+    """Client and server together."""
+    async with Client(server()) as client:
+        await _client_costs(client, 2197, 111)
+
+
+async def test_a_call_of_a_client_over_http(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
+        monkeypatch.delenv(name)
+    listening = await asyncio.get_running_loop().create_server(Peer, "127.0.0.1", 0)
+    async with listening, Client(f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/mcp") as client:
+        await _client_costs(client, 3126, 154)
+
+
+async def _client_costs(client: Client, instructions: int, calls: int) -> None:
+    def call() -> Awaitable[Any]:
+        return client.call_tool("add", {"a": 2, "b": 3})
+
+    for _ in range(WARM):
+        assert (await call()).structured_content == {"result": 5}
+    counter = await _counted(call)
+    assert counter.instructions <= instructions * ROOM
+    assert counter.calls <= calls * ROOM
+    assert await _garbage(call) == 0
 
 
 async def _counted(request: Callable[[], Awaitable[Any]]) -> Counter:

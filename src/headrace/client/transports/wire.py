@@ -91,7 +91,7 @@ class HttpWire:
     def open(self) -> None:
         if self._make is not None:
             self._http = self._make()
-        elif self._auth is not None or self.url.userinfo or getproxies().keys() - {"no"}:
+        elif self._auth is not None or self.url.userinfo or getproxies().keys() & {"http", "https", "all"}:
             self._http = _make_client()
         else:
             self._direct = Http1(_trust())
@@ -159,7 +159,8 @@ class HttpWire:
         if self._cookies and "cookie" not in fields:
             request = httpx2.Request(method, url)
             self._cookies.set_cookie_header(request)
-            fields.update(cookie=request.headers.get("cookie", ""))
+            if "cookie" in request.headers:
+                fields["cookie"] = request.headers["cookie"]
         response = await direct.ask(method, url, fields, body)
         if "set-cookie" in response.headers:
             response.request = httpx2.Request(method, url)
