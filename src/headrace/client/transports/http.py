@@ -303,7 +303,7 @@ class StreamableHttpTransport:
             raise ClientError(f"{self.name} sent what is no JSON-RPC message: {error}") from None
 
     def _session_gone(self, response: httpx2.Response) -> bool:
-        return response.status_code == 404 and self.session_id is not None
+        return response.status_code == 404 and "mcp-session-id" in response.extensions["sent"]
 
     def _refusal(self, response: httpx2.Response, body: bytes) -> Refused:
         if self._session_gone(response):

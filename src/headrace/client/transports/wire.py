@@ -107,7 +107,8 @@ class HttpWire:
     async def exchange(
         self, method: str, headers: Mapping[str, str], body: bytes | None = None, url: httpx2.URL | None = None
     ) -> AsyncGenerator[httpx2.Response, None]:
-        """One HTTP request with its response open; `url` where it is another than the server's.
+        """One HTTP request with its response open, whose extension "sent" is `headers`; `url` where it is another than
+        the server's.
 
         Raises ClientError, and httpx2.TransportError for `lost`.
         """
@@ -119,6 +120,7 @@ class HttpWire:
                 if url is None:
                     self.url = target
                 response = await self._sent(method, target, headers, body)
+            response.extensions["sent"] = headers
             yield response
         except httpx2.DecodingError as error:  # compressed, though nobody asked for it
             raise ClientError(f"{self.name} sent what can't be decompressed: {error}") from error
