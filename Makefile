@@ -28,7 +28,7 @@ run: $(VENV)/.run
 	$(BIN)/python examples/quickstart.py
 
 test: $(VENV)/.dev $(NODE_MODULES)/.stamp
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 soak: $(VENV)/.dev
 	HEADRACE_SOAK=1 $(BIN)/python -m pytest tests/soak --session-timeout=1800 $(ARGS)
