@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 from collections.abc import Generator
 from pathlib import Path
@@ -53,6 +54,12 @@ def missing(what: str) -> NoReturn:
     if os.environ.get("CI"):
         pytest.fail(f"missing {what}")
     pytest.skip(f"missing {what}")
+
+
+def pytest_configure() -> None:
+    # The processes that run tests ignore Ctrl-C, and what they start would, too.
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(wrapper=True)
