@@ -6,7 +6,6 @@ Where there is a doubt, httpx2's client is asked the same: `test_as_httpx2_does`
 from __future__ import annotations
 
 import asyncio
-import datetime
 import re
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -16,14 +15,12 @@ from typing import Any
 
 import httpx2
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from headrace.client.transports import http1, wire
 from headrace.client.transports.http1 import MAX_HEAD, MAX_IDLE, MAX_UNREAD, Http1
 from headrace.client.transports.wire import HttpWire
 from headrace.exceptions import ClientError
+from tests.certificates import self_signed
 
 pytestmark = pytest.mark.usefixtures("no_tasks_left")
 Eventually = Callable[[Callable[[], Any]], Awaitable[None]]
@@ -136,26 +133,7 @@ async def hold(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, NAME)])
-    now = datetime.datetime.now(datetime.UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(NAME)]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    path = tmp_path_factory.mktemp("tls") / "both.pem"
-    path.write_bytes(
-        made.public_bytes(serialization.Encoding.PEM)
-        + key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    return path
+    return self_signed(tmp_path_factory.mktemp("tls"), NAME)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ import httpx2
 from ...exceptions import ClientError, McpError
 from ...protocol.jsonrpc import Response, decode
 from ..auth.challenge import challenge_in
-from ..auth.documents import bearer_text, one_line
+from ..auth.documents import bearer_text, one_line, origin_of
 from .base import Credentials, Lost, MakeHttp, Refused
 from .http1 import Http1
 from .repeating import retry_after
@@ -72,7 +72,7 @@ class HttpWire:
     @property
     def name(self) -> str:
         """The URL without what may be secret in it."""
-        return f"{self.url.scheme}://{self.url.netloc.decode('ascii').rpartition('@')[2]}{self.url.path}"
+        return f"{origin_of(self.url)}{self.url.path}"
 
     @property
     def extensions(self) -> dict[str, Any]:
