@@ -30,7 +30,12 @@ class Leftovers:
                 self.descriptors[name] = os.readlink(_DESCRIPTORS / name)
             except FileNotFoundError:  # that of the listing itself
                 pass
-        self.children = {child for thread in _THREADS.iterdir() for child in (thread / "children").read_text().split()}
+        self.children: set[str] = set()
+        for thread in _THREADS.iterdir():
+            try:
+                self.children.update((thread / "children").read_text().split())
+            except (FileNotFoundError, ProcessLookupError):  # a thread that has ended since: its children moved on
+                pass
 
     def beyond(self, before: Leftovers) -> str:
         """What was not there before, as text; empty: nothing."""
