@@ -5,6 +5,7 @@
   * `McpError`: an answer of the JSON-RPC layer: code, message, data. Raise it to choose the code yourself.
 
     * `InvalidRequest` (-32600), `MethodNotFound` (-32601), `InvalidParams` (-32602), `ParseError` (-32700)
+    * `AuthorizationError`, `InsufficientScopeError`, `RateLimitError` (-32600): the caller may not, or not so often.
 
   * `ToolError`, `ResourceError`, `PromptError`: raised by users' functions; the text reaches the client.
   * `NotFoundError`: no such tool, prompt or resource.
@@ -12,19 +13,24 @@
   * `DisabledError`: the component exists but is switched off.
   * `ClientError`: an operation of the client failed.
   * `FetchError`: a URL was refused, or could not be fetched.
+  * `StoreError`: a store of records can't do what it was asked.
   * `InvalidSignature`: a function that cannot be a tool, resource or prompt.
   * `UnsupportedByClient`: the tool asked the client for something it, its revision or this transport can't give.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 __all__ = [
+    "AuthorizationError",
     "ClientError",
     "DisabledError",
     "FastMCPError",
     "FetchError",
+    "InsufficientScopeError",
     "InvalidParams",
     "InvalidRequest",
     "InvalidSignature",
@@ -33,7 +39,9 @@ __all__ = [
     "NotFoundError",
     "ParseError",
     "PromptError",
+    "RateLimitError",
     "ResourceError",
+    "StoreError",
     "ToolError",
     "UnsupportedByClient",
     "ValidationError",
@@ -81,6 +89,30 @@ class InvalidParams(McpError):
     code = -32602
 
 
+class AuthorizationError(McpError):
+    """The caller may not do this: a check or a function that raises it refuses, with this text. 403 over HTTP."""
+
+    code = -32600
+
+
+class InsufficientScopeError(AuthorizationError):
+    """The caller's token lacks scopes; `required_scopes` are all that it takes, and the client is told them."""
+
+    def __init__(self, required_scopes: Sequence[str], *, message: str | None = None) -> None:
+        self.required_scopes = list(required_scopes)
+        super().__init__(message or f"Insufficient scope: this needs {' '.join(self.required_scopes)}")
+
+
+class RateLimitError(McpError):
+    """The caller asks too often; `retry_after` in seconds. 429 over HTTP."""
+
+    code = -32600
+
+    def __init__(self, retry_after: float, message: str | None = None) -> None:
+        self.retry_after = retry_after
+        super().__init__(message or f"Too many requests: try again in {math.ceil(retry_after)} s")
+
+
 class ToolError(FastMCPError):
     """A tool failed; the text reaches the model, also when error details are masked."""
 
@@ -115,6 +147,10 @@ class ClientError(FastMCPError):
 
 class FetchError(FastMCPError):
     """A URL was refused, or could not be fetched; one line that names no more of the URL than its origin."""
+
+
+class StoreError(FastMCPError):
+    """A store of records is full, locked or gone: what it was to prove does not count as proven."""
 
 
 class InvalidSignature(FastMCPError):

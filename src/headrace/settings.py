@@ -15,13 +15,15 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Settings", "config_folder", "endpoint_path", "expanded", "export", "read_env_file", "variable"]
+__all__ = ["RATE", "Settings", "config_folder", "endpoint_path", "expanded", "export", "read_env_file", "variable"]
 
 _PREFIX = "HEADRACE_"
 _ENV_FILE = "HEADRACE_ENV_FILE"
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
 _LOG_LEVELS = ("CRITICAL", "ERROR", "WARNING", "INFO", "DEBUG")
+RATE = re.compile(r"([1-9][0-9]{0,8})/([smh])(?::([1-9][0-9]{0,8}))?")
+"""How rate limits are written: ``state/rates.py`` says what they mean."""
 _REFERENCE = re.compile(r"\$\{([^}]+)\}")
 
 
@@ -93,6 +95,12 @@ def _word(text: str) -> str:
     return text
 
 
+def _rate(text: str) -> str:
+    if not RATE.fullmatch(text):
+        raise ValueError("like 10/s, 600/m or 10/s:50")
+    return text
+
+
 def _key(text: str) -> str:
     # Shorter ones can be guessed; 32 characters is what `secrets.token_hex(16)` gives.
     if len(text) < 32:
@@ -129,6 +137,10 @@ class Settings:
     session_idle_timeout: float = _setting(1800.0, _seconds)
     """Seconds."""
     max_sessions: int = _setting(10_000, _whole(1))
+    max_sessions_per_client: int = _setting(100, _whole(1))
+    """Of one principal, or of one address (IPv6: /64) where nobody authenticated."""
+    rate_limit: str | None = _setting(None, _rate)
+    """HTTP requests of one principal or address, as in ``100/s`` or ``600/m:50`` (a burst of 50). None: no limit."""
     secret_key: str | None = _setting(None, _key, secret=True)
     """Seals what travels through clients; None: one key per process, so only one process can serve."""
     mask_error_details: bool = _setting(False, _flag)

@@ -42,6 +42,8 @@ class SessionRecord(Struct, kw_only=True):
     id: str
     version: str
     principal: str | None = None
+    owner: str = ""
+    """Whose sessions are counted together: a principal, or an address where nobody authenticated."""
     client_info: Implementation | None = None
     capabilities: ClientCapabilities
     log_level: str | None = None

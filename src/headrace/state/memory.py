@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import secrets
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
+from operator import attrgetter
 
 from ..protocol.session import SessionRecord
 from .events import Event, Replay
+from .memory_records import MemoryRecordStore
 
-__all__ = ["MemoryBus", "MemoryEventStore", "MemorySessionStore"]
+__all__ = ["MemoryBus", "MemoryEventStore", "MemoryRecordStore", "MemorySessionStore"]
+
+logger = logging.getLogger(__name__)
 
 _STREAM_BYTES = 1200
 """What Python keeps around a stream, measured."""
@@ -42,32 +47,46 @@ class MemoryBus:
 class MemorySessionStore:
     """Sessions in two queues, longest idle first: those never used after the handshake, and the used ones.
 
-    `idle_timeout` in seconds (None: never); at most `limit` sessions.
+    `idle_timeout` in seconds (None: never); at most `limit` sessions, and `per_owner` of one owner (None: no bound).
     """
 
     def __init__(
-        self, *, limit: int = 10_000, idle_timeout: float | None = 1800.0, clock: Callable[[], float] = time.monotonic
+        self,
+        *,
+        limit: int = 10_000,
+        per_owner: int | None = 100,
+        idle_timeout: float | None = 1800.0,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._limit = limit
+        self._per_owner = limit if per_owner is None else per_owner
         self._idle_timeout = idle_timeout
         self._clock = clock
         self._due = 0.0
         """Before this time nothing expires: what is used later, expires later."""
         self._fresh: OrderedDict[str, SessionRecord] = OrderedDict()
         self._used: OrderedDict[str, SessionRecord] = OrderedDict()
+        self._owned: dict[str, set[str]] = {}
+        self._told = False
 
     def __len__(self) -> int:
         return len(self._fresh) + len(self._used)
 
     async def create(self, record: SessionRecord, busy: Callable[[str], bool]) -> list[str] | None:
         ended = await self.expire(busy)
-        if len(self) >= self._limit:
-            victim = self._give_way(busy)
+        own = self._owned.get(record.owner, ())
+        has_too_many = len(own) >= self._per_owner
+        if has_too_many or len(self) >= self._limit:
+            # Who has too many makes room among them, and nobody else does.
+            victim = await self._give_way(busy, own if has_too_many else None)
             if victim is None:
                 return None
             ended.append(victim)
+            if has_too_many:
+                self._tell()
         record.last_used = self._clock()
         self._fresh[record.id] = record
+        self._owned.setdefault(record.owner, set()).add(record.id)
         return ended
 
     async def touch(self, id: str) -> SessionRecord | None:
@@ -84,8 +103,12 @@ class MemorySessionStore:
             self._used[record.id] = record
 
     async def end(self, id: str) -> None:
-        self._fresh.pop(id, None)
-        self._used.pop(id, None)
+        record = self._fresh.pop(id, None) or self._used.pop(id, None)
+        if record is not None:
+            own = self._owned[record.owner]
+            own.discard(id)
+            if not own:
+                del self._owned[record.owner]
 
     async def expire(self, busy: Callable[[str], bool]) -> list[str]:
         now = self._clock()
@@ -105,16 +128,29 @@ class MemorySessionStore:
                     record.last_used = now
                     queue.move_to_end(id)
                 else:
-                    del queue[id]
+                    await self.end(id)
                     ended.append(id)
         return ended
 
-    def _give_way(self, busy: Callable[[str], bool]) -> str | None:
+    def _tell(self) -> None:
+        """Say once why sessions end: behind a proxy the cap of one address may be that of everybody."""
+        if not self._told:
+            self._told = True
+            logger.warning(
+                "A client has %d sessions, so its longest idle one ended for a new one (max_sessions_per_client). "
+                "If all clients seem to have one address, take theirs from the proxy: forwarded_allow_ips of uvicorn",
+                self._per_owner,
+            )
+
+    async def _give_way(self, busy: Callable[[str], bool], among: Collection[str] | None) -> str | None:
         for queue in (self._fresh, self._used):
-            for id in queue:
-                if not busy(id):
-                    del queue[id]
-                    return id
+            records: Iterable[SessionRecord] = queue.values()
+            if among is not None:
+                records = sorted((queue[id] for id in among if id in queue), key=attrgetter("last_used"))
+            for record in records:
+                if not busy(record.id):
+                    await self.end(record.id)
+                    return record.id
         return None
 
 

@@ -11,12 +11,14 @@ __all__ = ["SessionStore"]
 
 
 class SessionStore(Protocol):
-    """Bounded: at the cap, room is made by ending one never used after the handshake, else the longest idle."""
+    """Bounded, over all and per `SessionRecord.owner`: at a cap, room is made by ending one (of that owner) never used
+    after the handshake, else the longest idle."""
 
     async def create(self, record: SessionRecord, busy: Callable[[str], bool]) -> list[str] | None:
         """Keep a new session. `busy(id)` tells of those that must not give way.
 
-        Which ones ended for it (expired, or to make room); None where there is no room and all are busy.
+        Which ones ended for it (expired, or to make room); None where there is no room and all are busy: those of the
+        owner, or all where the store is full.
         """
         ...
 
