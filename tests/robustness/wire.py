@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 
 import uvicorn
 
+from headrace.server.run import PROTOCOL
+
 __all__ = [
     "MODERN",
     "Answer",
@@ -95,6 +97,13 @@ class Connection:
     def write(self, data: bytes) -> None:
         self._writer.write(data)
 
+    def write_eof(self) -> None:
+        """Close our side of the connection."""
+        self._writer.write_eof()
+
+    async def drain(self) -> None:
+        await self._writer.drain()
+
     async def request(self, method: str, path: str, headers: Mapping[str, str], body: bytes = b"") -> Answer:
         self.write(encode_request(method, path, {"host": "127.0.0.1", **headers}.items(), body))
         return await self.read()
@@ -138,6 +147,11 @@ class Connection:
                     return None
                 self._events.extend(events(piece))
             return json.loads(self._events.popleft())
+
+    async def until_end(self) -> bytes:
+        """What still comes until the server closes the connection."""
+        async with asyncio.timeout(SECONDS):
+            return await self._reader.read()
 
     async def ended(self) -> bool:
         """Whether the server closed the connection, in time."""
@@ -195,11 +209,11 @@ class Serving:
 
 
 @contextlib.asynccontextmanager
-async def serving(app: Any) -> AsyncIterator[Serving]:
-    """Uvicorn on a free loopback port, stopped at the end."""
+async def serving(app: Any, **options: Any) -> AsyncIterator[Serving]:
+    """Uvicorn on a free loopback port, as `run` sets it up, stopped at the end. `options` are its own."""
     bound = listener()
-    config = uvicorn.Config(app, log_level="warning", lifespan="on", ws="none", timeout_graceful_shutdown=5)
-    server = uvicorn.Server(config)
+    common: dict[str, Any] = {"http": PROTOCOL, "log_level": "warning", "ws": "none", "timeout_graceful_shutdown": 5}
+    server = uvicorn.Server(uvicorn.Config(app, **{**common, **options}))
     task = asyncio.get_running_loop().create_task(server.serve([bound]))
     try:
         yield Serving(app, bound.getsockname()[1])

@@ -22,10 +22,13 @@ if TYPE_CHECKING:
 
     from .servable import Servable
 
-__all__ = ["TRANSPORTS", "authority", "listen", "run", "run_async", "run_http_async", "run_stdio_async"]
+__all__ = ["PROTOCOL", "TRANSPORTS", "authority", "listen", "run", "run_async", "run_http_async", "run_stdio_async"]
 
 HttpTransport = Literal["http", "streamable-http", "sse"]
 TRANSPORTS: tuple[str, ...] = ("stdio", *get_args(HttpTransport))
+PROTOCOL = "headrace.server.uvicorn_protocol:HardenedProtocol"
+KEEP_ALIVE_SECONDS = 75
+"""How long an idle connection is kept: longer than proxies and clients keep theirs, so that they close first."""
 SHUTDOWN_SECONDS = 12
 """How long uvicorn waits for responses at shutdown: a little more than the endpoint gives its calls."""
 _STDIO_OPTIONS = frozenset({"show_banner", "log_level", "stateless"})
@@ -133,6 +136,8 @@ async def run_http_async(
         "log_level": level,
         "access_log": level in ("debug", "trace"),
         "lifespan": "on",
+        "http": PROTOCOL,
+        "timeout_keep_alive": KEEP_ALIVE_SECONDS,
         "ws": "none",
         "timeout_graceful_shutdown": SHUTDOWN_SECONDS,
         **(uvicorn_config or {}),
