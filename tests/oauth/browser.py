@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from tempfile import TemporaryDirectory
@@ -24,6 +24,9 @@ __all__ = ["Browser", "Decision", "browsing", "programs"]
 Decision = Literal["consent", "deny", "deny at login"]
 SECONDS = 20.0
 """For every page."""
+PASSWORD = "secret"
+REBOUND = "rebound.example"
+"""A name of somebody else's that leads to this machine."""
 
 
 def programs() -> tuple[str, str] | None:
@@ -50,6 +53,8 @@ def browsing(browser: str, driver: str) -> Iterator[Browser]:
 def _options(browser: str, folder: str) -> webdriver.ChromeOptions:
     options = webdriver.ChromeOptions()
     options.binary_location = browser
+    # No connections ahead of time: the Inspector waits for the end of those to its port, used or not.
+    options.add_experimental_option("prefs", {"net.network_prediction_options": 2})
     for argument in (
         "--headless=new",
         f"--user-data-dir={folder}/profile",
@@ -59,7 +64,7 @@ def _options(browser: str, folder: str) -> webdriver.ChromeOptions:
         "--disable-component-update",
         "--no-first-run",
         "--no-proxy-server",
-        "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
+        f"--host-resolver-rules=MAP {REBOUND} 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
         # Chromium's sandbox does not work for root; the pages are our own.
         *(("--no-sandbox",) if hasattr(os, "geteuid") and os.geteuid() == 0 else ()),
     ):
@@ -71,14 +76,14 @@ class Browser:
     """The user's browser. `open` is what a program calls with a URL: it returns at once, and the user goes on alone."""
 
     def __init__(self, window: webdriver.Chrome, thread: ThreadPoolExecutor) -> None:
-        self._window = window
+        self.window = window
         self._thread = thread
         self._logins: list[Future[None]] = []
         self.user = "ann"
         self.decision: Decision = "consent"
         self.opened: list[str] = []
         self.pages: list[str] = []
-        """What the user met: "login", "consent", and the text of the last page of each login."""
+        """What the user met: keys of `ANSWERS`, and the text of the last page of each login."""
 
     def open(self, url: str) -> bool:
         self.opened.append(url)
@@ -92,42 +97,89 @@ class Browser:
 
     def forget(self) -> None:
         """A user who was never here."""
-        self._window.get("about:blank")
-        self._window.execute_cdp_cmd("Network.clearBrowserCookies", {})
-        self._window.execute_cdp_cmd("Network.clearBrowserCache", {})
+        self.window.get("about:blank")
+        self.window.execute_cdp_cmd("Network.clearBrowserCookies", {})
+        self.window.execute_cdp_cmd("Network.clearBrowserCache", {})
+        self.window.get_log("browser")
         self.user, self.decision, self.opened, self.pages = "ann", "consent", [], []
 
     def log_in(self, url: str) -> None:
-        """Through the provider's pages, to whatever page comes after them."""
-        self._window.get(url)
-        while (page := self._page()) in ("login", "consent"):
+        """Through the pages of providers, to whatever page comes after them."""
+        self.visit(url)
+        while (page := self._page()) in ANSWERS:
             self.pages.append(page)
-            if self.decision == ("deny" if page == "consent" else "deny at login"):
-                button = self._window.find_element(By.PARTIAL_LINK_TEXT, "Cancel")
-            else:
-                if page == "login":
-                    self._field("login").send_keys(self.user)
-                    self._field("password").send_keys("secret")
-                button = self._window.find_element(By.CSS_SELECTOR, "button[type=submit]")
-            self._leave(button)
+            ANSWERS[page](self)
         self.pages.append(page)
 
+    def visit(self, url: str) -> str:
+        """The text of a page."""
+        self.window.get(url)
+        return self.text
+
+    @property
+    def text(self) -> str:
+        return self.window.find_element(By.TAG_NAME, "body").text
+
     def _page(self) -> str:
-        prompts = self._window.find_elements(By.NAME, "prompt")
+        """oidc-provider names its pages; ours are told by what is on them."""
+        prompts = self.window.find_elements(By.NAME, "prompt")
         if prompts:
             return prompts[0].get_attribute("value") or ""
-        return self._window.find_element(By.TAG_NAME, "body").text
+        if self.window.find_elements(By.CSS_SELECTOR, "form input[type=password]"):
+            return "sign in"
+        return "allow" if self.window.find_elements(By.CSS_SELECTOR, "form button") else self.text
+
+    def _log_in_there(self) -> None:
+        if self.decision == "deny at login":
+            self._cancel()
+            return
+        self._field("login").send_keys(self.user)
+        self._field("password").send_keys(PASSWORD)
+        self._press("button[type=submit]")
+
+    def _consent_there(self) -> None:
+        if self.decision == "deny":
+            self._cancel()
+        else:
+            self._press("button[type=submit]")
+
+    def _cancel(self) -> None:
+        self._leave(self.window.find_element(By.PARTIAL_LINK_TEXT, "Cancel"))
 
     def _field(self, name: str) -> WebElement:
-        return self._window.find_element(By.NAME, name)
+        return self.window.find_element(By.NAME, name)
 
     def _leave(self, button: WebElement) -> None:
-        """Clicks, and waits for another document, whole."""
-        before = self._window.find_element(By.TAG_NAME, "html").id
-        button.click()
-        WebDriverWait(self._window, SECONDS, 0.02).until(
+        self.leave(button.click)
+
+    def leave(self, act: Callable[[], object]) -> None:
+        """Does something, and waits for another document, whole, and one that does not go on by itself."""
+        before = self.window.find_element(By.TAG_NAME, "html").id
+        act()
+        WebDriverWait(self.window, SECONDS, 0.02).until(
             lambda window: (
                 window.find_element(By.TAG_NAME, "html").id != before
                 and window.execute_script("return document.readyState") == "complete"
+                and window.title != "Going on"
             )
         )
+
+    def _press(self, selector: str) -> None:
+        self._leave(self.window.find_element(By.CSS_SELECTOR, selector))
+
+    def _sign_in_here(self) -> None:
+        self._field("username").send_keys(self.user)
+        self._field("password").send_keys(PASSWORD)
+        self._decide_here()
+
+    def _decide_here(self) -> None:
+        self._press(f"button[value={'allow' if self.decision == 'consent' else 'deny'}]")
+
+
+ANSWERS: dict[str, Callable[[Browser], None]] = {
+    "login": Browser._log_in_there,
+    "consent": Browser._consent_there,
+    "sign in": Browser._sign_in_here,
+    "allow": Browser._decide_here,
+}
+"""What the user does on a page."""

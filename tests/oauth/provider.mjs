@@ -28,6 +28,7 @@ const provider = new Provider(issuer, {
   clientDefaults: { id_token_signed_response_alg: "ES256" },
   clientAuthMethods: methods,
   pkce: { required: () => true },
+  scopes: ["openid", "offline_access", "read", "write"], // some clients register with what the resource names
   rotateRefreshToken: true,
   // Anybody who knows a login may log in: the pages are its own ones for development.
   findAccount: (_, id) => ({ accountId: id, claims: () => ({ sub: id }) }),
@@ -54,7 +55,7 @@ const provider = new Provider(issuer, {
     revocation: { enabled: true },
   },
   fetch: async (url) => (url in documents ? Response.json(documents[url]) : new Response(null, { status: 404 })),
-  ttl: { Grant: 3600, IdToken: 3600, Interaction: 600, RefreshToken: 3600, Session: 3600 },
+  ttl: { AccessToken: 2, Grant: 3600, IdToken: 3600, Interaction: 600, RefreshToken: 3600, Session: 3600 },
 });
 
 const happened = [];

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import inspect
+import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
@@ -13,8 +14,15 @@ from .provider import AccessToken, AuthProvider
 __all__ = ["CallableTokenVerifier", "DebugTokenVerifier", "StaticTokenVerifier", "TokenVerifier"]
 
 
+logger = logging.getLogger(__name__)
+
+
 class TokenVerifier(AuthProvider):
     """A provider that verifies tokens and has no routes. Subclass it and write `verify_token`."""
+
+    def refused(self, why: Exception) -> None:
+        """Tell the operator, to whom a client's 401 says nothing; `why` names nothing of the token."""
+        logger.info("A token is refused: %s", why)
 
 
 class StaticTokenVerifier(TokenVerifier):
@@ -47,7 +55,10 @@ class StaticTokenVerifier(TokenVerifier):
 
 
 class CallableTokenVerifier(TokenVerifier):
-    """Tokens that a function accepts: it gets the token and answers a bool or an AccessToken; it may be async."""
+    """Tokens that a function accepts: it gets the token and answers a bool or an AccessToken; it may be async.
+
+    It is asked again after `cache_seconds`; 0: for each request.
+    """
 
     def __init__(
         self,
@@ -57,8 +68,10 @@ class CallableTokenVerifier(TokenVerifier):
         scopes: Iterable[str] | None = None,
         required_scopes: Iterable[str] | None = None,
         base_url: str | None = None,
+        cache_seconds: float = 60.0,
     ) -> None:
         super().__init__(base_url, required_scopes)
+        self.cache_seconds = cache_seconds
         self._validate = validate
         self._client_id = client_id
         self._scopes = list(scopes or required_scopes or ())

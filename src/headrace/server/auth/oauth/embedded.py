@@ -1,0 +1,134 @@
+"""Authorization servers that need no other: users of one's own who sign in here, and one for tests that asks nobody."""
+
+from __future__ import annotations
+
+import logging
+from typing import Unpack
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from ....exceptions import StoreError
+from ....state.rates import Buckets, RateLimit
+from .browser import Binding
+from .contract import AuthorizationParams, AuthorizeError, OAuthClientInformationFull, TokenError
+from .grants import Transaction
+from .pages import Asking, error_page, onward_page, sign_in_page
+from .parameters import Parameters, of_form, of_query
+from .passwords import Users, authenticator_of
+from .stored import TRANSACTION_SECONDS, StoredOAuthProvider, StoredOptions
+
+__all__ = ["EmbeddedOAuthProvider", "InMemoryOAuthProvider"]
+
+logger = logging.getLogger(__name__)
+
+ATTEMPTS = 5
+"""Wrong passwords for one login."""
+ATTEMPTS_PER_NAME = RateLimit(per_second=1 / 60, burst=10)
+_MAX_NAME = 256
+_AT_ONCE = 8
+"""Passwords that are checked at the same time: each takes a core and memory."""
+
+
+class InMemoryOAuthProvider(StoredOAuthProvider):
+    """For tests: whoever asks is let in at once, as one user.
+
+    Everything else, PKCE and redirect URIs among it, is checked as anywhere.
+    """
+
+    def __init__(self, base_url: str = "http://localhost:8000", **options: Unpack[StoredOptions]) -> None:
+        super().__init__(base_url, **options)
+
+    async def authorize(self, client: OAuthClientInformationFull, params: AuthorizationParams) -> str:
+        return await self.complete(await self.begin(client, params), subject="test-user")
+
+
+class EmbeddedOAuthProvider(StoredOAuthProvider):
+    """Users sign in on a page of this server, which says what client asks, and for what.
+
+    `users` are names and hashes of passwords (`hash_password`), or a function or object that knows them. All else:
+    `StoredOptions`; without a `store` clients have to log in again after a restart.
+    """
+
+    def __init__(self, base_url: str, *, users: Users, **options: Unpack[StoredOptions]) -> None:
+        super().__init__(base_url, **options)
+        self._authenticate = authenticator_of(users)
+        self._names = Buckets(ATTEMPTS_PER_NAME)
+        self._checking = 0
+        self._binding = Binding(self.secret_keys[0], self.base_url)
+
+    async def authorize(self, client: OAuthClientInformationFull, params: AuthorizationParams) -> str:
+        return f"{self.base_url}/login?transaction={await self.begin(client, params)}"
+
+    def routes(self) -> list[Route]:
+        return [Route("/login", self._login, methods=["GET", "POST"], name="oauth-login")]
+
+    async def _login(self, request: Request) -> Response:
+        try:
+            if request.method == "POST":
+                return await self._answered(request, await of_form(request))
+            id = of_query(request).require("transaction")
+            transaction, browser = await self._pending(id), self._binding.opened(request)
+            self._check(await self.is_opened_by(id, browser))
+            response = self._page(transaction, id, browser)
+            self._binding.remember(response, browser)
+            return response
+        except (TokenError, AuthorizeError) as error:
+            return error_page("This login can't go on", str(error))
+        except StoreError:
+            logger.exception("The store of the authorization server failed")
+            return error_page("This login can't go on", "The server is out of order: try again later", status=503)
+
+    async def _answered(self, request: Request, form: Parameters) -> Response:
+        id = form.require("transaction")
+        transaction = await self._pending(id)
+        browser = self._binding.answered_by(request, form.get("csrf", ""), id, transaction.client_id)
+        self._check(browser is not None)
+        if form.get("answer") == "deny":
+            return onward_page(await self.refuse(id, "access_denied", "The user said no"))
+        name, password = form.get("username", ""), form.get("password", "")
+        if not await self._may_try(id, name):
+            return onward_page(await self.refuse(id, "access_denied", "Too many wrong passwords"))
+        subject = await self._subject(name, password)
+        if subject is None:
+            problem = "User name or password are wrong"
+            return self._page(transaction, id, browser or "", problem)
+        return onward_page(await self.complete(id, subject=subject, claims={"preferred_username": name}))
+
+    def _page(self, transaction: Transaction, id: str, browser: str, problem: str | None = None) -> Response:
+        asking = Asking(
+            transaction.client_name,
+            transaction.client_id,
+            transaction.redirect_uri,
+            transaction.scopes,
+            self.resource_name or transaction.resource,
+        )
+        hidden = {"transaction": id, "csrf": self._binding.form_token(browser, id, transaction.client_id)}
+        return sign_in_page(asking, action=f"{self.base_url}/login", hidden=hidden, problem=problem)
+
+    async def _pending(self, id: str) -> Transaction:
+        transaction = await self.transaction(id)
+        if transaction is None:
+            raise TokenError("invalid_request", "This login is over: start again in your program")
+        return transaction
+
+    def _check(self, same_browser: bool) -> None:
+        if not same_browser:
+            raise TokenError("invalid_request", "This login was begun in another browser, or without cookies")
+
+    async def _may_try(self, id: str, name: str) -> bool:
+        """Counted before the password is checked, so that many tries at once are counted, too."""
+        for number in range(ATTEMPTS):
+            if await self.use_once(f"password {id}", str(number), TRANSACTION_SECONDS):
+                return self._names.take(name.casefold()[:_MAX_NAME]) == 0
+        return False
+
+    async def _subject(self, name: str, password: str) -> str | None:
+        if self._checking >= _AT_ONCE:
+            raise StoreError("Too many passwords are checked at the same time")
+        self._checking += 1
+        try:
+            return await self._authenticate(name, password)
+        finally:
+            self._checking -= 1

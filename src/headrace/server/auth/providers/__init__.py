@@ -1,0 +1,1 @@
+"""Ready providers: small files of configuration, at the paths where users import them."""

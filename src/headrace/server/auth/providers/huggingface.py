@@ -1,0 +1,51 @@
+"""Hugging Face: its tokens are opaque, the userinfo endpoint says whose they are, but not for which scopes."""
+
+from __future__ import annotations
+
+from typing import Unpack
+
+from ..oauth_proxy import OAuthProxy, ProxyOptions
+from ..provider import AccessToken
+from .userinfo import UserinfoVerifier, some
+
+__all__ = ["HuggingFaceProvider", "HuggingFaceTokenVerifier"]
+
+
+class HuggingFaceTokenVerifier(UserinfoVerifier):
+    """Behind the proxy scopes are those that were given with the token."""
+
+    url = "https://huggingface.co/oauth/userinfo"
+
+    async def verify_token(self, token: str) -> AccessToken | None:
+        asked = await self.ask(self.url, token)
+        if asked is None or not asked[1].get("sub"):
+            return None
+        user = asked[1]
+        names = ("name", "preferred_username", "email", "email_verified", "profile", "picture")
+        claims = {"sub": str(user["sub"]), **some(user, *names), "huggingface_userinfo": user}
+        return AccessToken(
+            token=token, client_id=str(user["sub"]), scopes=str(user.get("scope") or "").split(), claims=claims
+        )
+
+
+class HuggingFaceProvider(OAuthProxy):
+    def __init__(
+        self,
+        *,
+        client_id: str,
+        client_secret: str | None = None,
+        base_url: str,
+        required_scopes: list[str] | None = None,
+        **options: Unpack[ProxyOptions],
+    ) -> None:
+        super().__init__(
+            upstream_authorization_endpoint="https://huggingface.co/oauth/authorize",
+            upstream_token_endpoint="https://huggingface.co/oauth/token",
+            upstream_client_id=client_id,
+            upstream_client_secret=client_secret,
+            token_verifier=HuggingFaceTokenVerifier(
+                ["openid", "profile"] if required_scopes is None else required_scopes
+            ),
+            base_url=base_url,
+            **options,
+        )
