@@ -23,6 +23,7 @@ SRC = ROOT / "src/headrace"
 # The house, with the floor of each room. A room may import rooms of its own floor and of lower ones.
 FLOORS = {
     "exceptions": 0,
+    "redaction": 0,
     "settings": 0,
     "mcp_config": 0,
     "version": 0,
@@ -44,7 +45,7 @@ FLOORS = {
     "utilities": 6,  # re-exports at the paths users know; no room imports them
     "": 7,  # the package itself: the lazy root
 }
-ROOM_IMPORTS_ONLY = {"call": {"protocol", "exceptions"}, "types": {"protocol", "exceptions"}}
+ROOM_IMPORTS_ONLY = {"call": {"protocol", "exceptions", "redaction"}, "types": {"protocol", "exceptions"}}
 SERVER_MAY_IMPORT_CLIENT = ("server/proxy.py", "server/openapi/*")
 
 PURE = ("protocol/*", "transports/http/admission.py", "transports/http/answer.py", "transports/http/guard.py")

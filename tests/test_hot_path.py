@@ -22,6 +22,7 @@ import pytest
 
 from headrace import Context, FastMCP
 from headrace.client import Client
+from headrace.server.auth import AuthProvider, StaticTokenVerifier
 
 Scope = dict[str, Any]
 MODERN, HANDSHAKE = b"2026-07-28", b"2025-06-18"
@@ -71,8 +72,9 @@ class Counter:
 class App:
     """An ASGI app, called as a server calls it."""
 
-    def __init__(self, app: Any, revision: bytes) -> None:
+    def __init__(self, app: Any, revision: bytes, token: str | None = None) -> None:
         self._app = app
+        self._token = token
         self._revision = revision
         self.session: bytes | None = None
 
@@ -104,6 +106,8 @@ class App:
         if self._revision == MODERN:
             headers.append((b"mcp-method", method.encode()))
             headers += [(b"mcp-name", params["name"].encode())] if "name" in params else []
+        if self._token is not None:
+            headers.append((b"authorization", f"Bearer {self._token}".encode()))
         if self.session is not None:
             headers.append((b"mcp-session-id", self.session))
         scope: Scope = {
@@ -141,8 +145,8 @@ class App:
         await self.post("notifications/initialized", {}, id=None)
 
 
-def server(tools: int = 0) -> FastMCP:
-    mcp = FastMCP("counted")
+def server(tools: int = 0, auth: AuthProvider | None = None) -> FastMCP:
+    mcp = FastMCP("counted", auth=auth)
 
     @mcp.tool
     async def add(a: int, b: int) -> int:
@@ -192,6 +196,26 @@ async def test_a_call(case: str) -> None:
         assert counter.instructions <= instructions * ROOM
         assert counter.calls <= calls * ROOM
         assert await _garbage(lambda: app.post("tools/call", params)) == 0
+
+
+async def test_a_token_that_is_known_adds_a_tenth_at_most() -> None:
+    async def counted(auth: AuthProvider | None) -> Counter:
+        http_app = server(auth=auth).http_app()
+        async with http_app.lifespan(http_app):
+            app = App(http_app, MODERN, None if auth is None else "a-token")
+
+            def call() -> Awaitable[list[dict[str, Any]]]:
+                return app.post("tools/call", {"name": "add", "arguments": {"a": 2, "b": 3}})
+
+            for _ in range(WARM):
+                assert answer(await call())["structuredContent"] == {"result": 5}
+            assert await _garbage(call) == 0
+            return await _counted(call)
+
+    table = {"a-token": {"client_id": "app", "scopes": ["read"]}}
+    without, known = await counted(None), await counted(StaticTokenVerifier(table, ["read"]))
+    assert without.instructions < known.instructions <= without.instructions * 1.1
+    assert known.calls <= without.calls + 2
 
 
 async def test_a_list_costs_the_same_however_long_it_is() -> None:

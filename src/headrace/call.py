@@ -6,12 +6,13 @@ them wrapped in middleware. Transports make a `Call`, hand it to the handler, an
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Container, Mapping
+from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from msgspec import Raw, Struct
 
 from .protocol.types import Params, Result, SubscriptionFilter
+from .redaction import secrets_of
 
 if TYPE_CHECKING:
     from .protocol.types import ClientCapabilities, Implementation
@@ -23,13 +24,17 @@ T = TypeVar("T")
 
 
 class Principal:
-    """Who is asking, once authentication has answered: `id` binds sessions and request state."""
+    """Who is asking, once authentication has answered: `id` binds sessions and request state.
 
-    __slots__ = ("id", "token")
+    `challenge` makes the ``WWW-Authenticate`` value that asks for more scopes; None where that can't be asked for.
+    """
 
-    def __init__(self, id: str, token: Any = None) -> None:
+    __slots__ = ("challenge", "id", "token")
+
+    def __init__(self, id: str, token: Any = None, challenge: Callable[[Sequence[str]], str] | None = None) -> None:
         self.id = id
         self.token = token
+        self.challenge = challenge
 
 
 class Peer(Protocol):
@@ -75,6 +80,11 @@ class Peer(Protocol):
         """How often this was counted before in this run of the call: the same at each replay."""
         ...
 
+    @property
+    def heard(self) -> Sequence[Raw]:
+        """The client's answers to the questions of this call, so far."""
+        ...
+
     def input_responses(self) -> Mapping[str, Raw]:
         """The client's answers that came with this request, by key."""
         ...
@@ -116,6 +126,11 @@ class Call(Struct, eq=False):
 
     def __repr__(self) -> str:
         return f"<Call {self.method} {self.id!r}>"  # neither arguments nor credentials
+
+    @property
+    def secrets(self) -> list[str]:
+        """What came with it and is not for a log."""
+        return secrets_of(self.raw, self.scope, self.peer.heard)
 
     @property
     def era(self) -> Era:

@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from headrace import FastMCP
-from headrace.server.auth import AccessToken, AuthProvider, RemoteAuthProvider
+from headrace.server.auth import AccessToken, AuthProvider, RemoteAuthProvider, require_scopes
 from headrace.testing import run_server_async
 from headrace.testing.ports import find_available_port
 
@@ -152,6 +152,10 @@ async def protected(server: AuthorizationServer, *, scopes_supported: list[str] 
         @mcp.tool
         def add(a: int, b: int) -> int:
             return a + b
+
+        @mcp.tool(auth=require_scopes("admin"))
+        def secret() -> str:
+            return "told"
 
         async with run_server_async(mcp, port=port) as url:
             yield url

@@ -554,7 +554,7 @@ async def test_a_server_on_the_internet_leads_nobody_into_a_private_network() ->
     for server, open_to in (("https://mcp.example", False), ("https://10.0.0.1", True), ("https://intranet", True)):
         web = Web(httpx2.URL(server), None, None)
         with pytest.raises(LoginError, match="can't be fetched" if open_to else "no public address .*allow_private"):
-            await web.get("https://127.0.0.1:1/", "It")
+            await web.get("https://127.0.0.1:2/", "It")
 
 
 async def test_time_stands_still_while_anybody_is_asked() -> None:

@@ -15,6 +15,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from headrace.server.auth import AccessToken, CallableTokenVerifier, RemoteAuthProvider, StaticTokenVerifier
+from headrace.server.auth import challenge as challenge_module
+from headrace.transports.http.answer import Denied
 
 from .probe import Log, make_server
 from .servers import WAYS, Site, run, serve
@@ -193,7 +195,7 @@ async def test_a_token_that_expires(http: httpx2.AsyncClient) -> None:
     def verify(token: str) -> AccessToken:
         return AccessToken(token=token, client_id="alice", expires_at=expires["at"])
 
-    with serve(server={"auth": CallableTokenVerifier(verify)}) as site:
+    with serve(server={"auth": CallableTokenVerifier(verify, cache_seconds=0)}) as site:
         session = await open_session(http, site.url, headers=bearer("t"))
         assert (await send(http, site.url, ADD, {**session, **bearer("t")})).content == "5"
         expires["at"] = int(time.time()) - 1
@@ -247,6 +249,105 @@ async def test_a_verifier_from_a_callable(verify: Any, client: str, http: httpx2
         assert (await send(http, site.url, body, {**headers, **bearer("no")})).status == 401
         plain = await send(http, site.url, body, headers)
         assert plain.headers["www-authenticate"] == "Bearer", "no scopes, and no route that serves metadata"
+
+
+async def test_a_token_is_verified_once_and_then_known(http: httpx2.AsyncClient) -> None:
+    live, seen = {"a", "b"}, list[str]()
+
+    def verify(token: str) -> bool:
+        seen.append(token)
+        return token in live
+
+    auth = CallableTokenVerifier(verify)
+    with serve(server={"auth": auth}) as site:
+
+        async def status(token: str, scheme: str = "Bearer") -> int:
+            headers, body = modern(ADD)
+            return (await send(http, site.url, body, {**headers, "authorization": f"{scheme} {token}"})).status
+
+        assert [await status(token) for token in "aabbab"] == [200] * 6
+        assert seen == ["a", "b"]
+        assert [await status("no"), await status("no")] == [401, 401]
+        assert seen == ["a", "b", "no", "no"], "what was refused may be good in a moment"
+        assert await status("a", "Basic") == 401, "what is known is a bearer token"
+        live.clear()
+        assert [await status("a"), await status("b")] == [200, 200]
+        auth.forget("a")
+        assert [await status("a"), await status("b")] == [401, 200]
+        auth.forget()
+        assert await status("b") == 401
+
+
+@pytest.mark.parametrize(("lifetime", "seconds"), [(None, 60), (1000, 60), (10, 10)])
+async def test_how_long_a_token_is_known(lifetime: int | None, seconds: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    start, seen = time.time(), list[str]()
+
+    def verify(token: str) -> AccessToken:
+        seen.append(token)
+        return AccessToken(
+            token=token, client_id="alice", expires_at=None if lifetime is None else int(start) + lifetime
+        )
+
+    door = CallableTokenVerifier(verify).door("/mcp")
+    for after, verified in ((0, 1), (seconds - 2, 1), (seconds, 2)):
+        monkeypatch.setattr(challenge_module, "time", lambda after=after: start + after)
+        scope = {"type": "http", "headers": [(b"authorization", b"Bearer t")], "path": "/mcp"}
+        assert await door.authenticate(scope) is not None
+        assert len(seen) == verified
+
+
+async def test_no_more_tokens_are_known_than_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(challenge_module, "_MAX_KNOWN", 10)
+    auth = CallableTokenVerifier(lambda token: True)
+    door = auth.door("/mcp")
+    for number in range(50):
+        scope = {"type": "http", "headers": [(b"authorization", b"Bearer t%d" % number)], "path": "/mcp"}
+        assert await door.authenticate(scope) is not None
+    assert len(door._known) == 10
+    assert not any(b"t49" in key for key in door._known), "digests, no tokens"
+
+
+async def test_the_field_and_nothing_else(http: httpx2.AsyncClient, site: Site) -> None:
+    """Neither the query nor the body has a token in it (RFC 6750, 2; 2026-07-28, Access Token Usage)."""
+    headers, body = modern(ADD)
+    for query in ("access_token=alice-1", "token=alice-1", "authorization=Bearer%20alice-1"):
+        assert (await send(http, f"{site.url}?{query}", body, headers)).status == 401
+    for more in (
+        {"cookie": "access_token=alice-1"},
+        {"x-authorization": "Bearer alice-1"},
+        {"proxy-authorization": "Bearer alice-1"},
+    ):
+        assert (await send(http, site.url, body, {**headers, **more})).status == 401
+
+
+async def test_more_than_one_authorization_field(http: httpx2.AsyncClient, site: Site) -> None:
+    headers, body = modern(ADD)
+    fields = [(name, value) for name, value in headers.items() if value is not None]
+    fields += [("content-type", "application/json"), ("accept", "application/json, text/event-stream")]
+    for tokens in (("alice-1", "alice-1"), ("alice-1", "bob-1"), ("nobody", "alice-1")):
+        twice = [("authorization", f"Bearer {token}") for token in tokens]
+        reply = await http.post(site.url, json=body, headers=[*fields, *twice])
+        assert reply.status_code == 400
+        assert challenge(reply)["error"] == "invalid_request"
+
+
+@pytest.mark.parametrize("token", ["x" * 17_000, "a\tb", "a\xa0", "\xe9", "a,b c"])
+async def test_what_is_no_token_is_shown_to_no_verifier(token: str) -> None:
+    door = CallableTokenVerifier(lambda token: True).door("/mcp")
+    scope = {"type": "http", "headers": [(b"authorization", b"Bearer " + token.encode("latin-1"))], "path": "/mcp"}
+    with pytest.raises(Denied) as raised:
+        await door.authenticate(scope)
+    assert raised.value.refusal.status == 401
+
+
+async def test_what_clients_are_told_to_ask_for(http: httpx2.AsyncClient) -> None:
+    auth = provider(challenge_scopes=["api://x/read", "offline_access"], required_scopes=["more"])
+    assert auth.required_scopes == ["more", "read", "write"]
+    with serve(server={"auth": auth}) as site:
+        reply = await send(http, site.url, initialize())
+        assert challenge(reply)["scope"] == "api://x/read", "whether it may be renewed is nothing of the resource's"
+        assert (await send(http, site.url, initialize(), ALICE)).status == 403
+        assert (await send(http, site.url, initialize(), bearer("alice-2"))).status == 200
 
 
 async def test_the_token_is_verified_once_per_request(http: httpx2.AsyncClient) -> None:

@@ -180,6 +180,7 @@ def public(app: ASGIApp) -> ASGIApp:
 
 PUBLIC = {
     "any host": Row(status=200, host="whatever.example"),
+    "two hosts": Row(status=400, host="whatever.example\r\nHost: evil.example"),
     "no list, same origin": Row(status=200, host="whatever.example", origin="https://whatever.example"),
     "no list, foreign origin": Row(status=403, host="whatever.example", origin="https://evil.example"),
     "no list, loopback origin": Row(status=403, host="whatever.example", origin="http://localhost:3000"),

@@ -24,6 +24,7 @@ class FakePeer:
 
     transport = "fake"
     client_info = None
+    heard: tuple[Raw, ...] = ()
 
     def __init__(
         self,

@@ -52,6 +52,7 @@ NAMES = {
     "server.sessions": "Session SessionId SessionProvider UserSession",
     "tools.tool": "FunctionTool Tool ToolResult",
     "tools.tool_manager": "ToolManager",
+    "utilities.authorization": "AuthCheck AuthContext require_roles require_scopes restrict_tag run_auth_checks",
     "utilities.cli": "",
     "utilities.inspect": "FastMCPInfo ToolInfo format_info inspect_fastmcp",
     "utilities.lifespan": "combine_lifespans",

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar, TypeVar
 
 import msgspec
 
 from ..protocol.types import Icon
+from .checks import AuthCheck, as_checks
 from .sdk import as_data
 from .visibility import Kind
 
@@ -32,8 +33,12 @@ class Component:
         meta: dict[str, Any] | None = None,
         enabled: bool = True,
         version: str | float | None = None,
+        auth: AuthCheck | Sequence[AuthCheck] | None = None,
     ) -> None:
-        """Raises ValueError for a version with an ``@``, which ends the identifier in a key."""
+        """`auth`: checks that must all pass for a caller to see and use it.
+
+        Raises ValueError for a version with an ``@``, which ends the identifier in a key.
+        """
         self.name = name
         self.title = title
         self.description = description
@@ -43,6 +48,9 @@ class Component:
         self.version = None if version is None else str(version)
         if self.version is not None and ("@" in self.version or not self.version):
             raise ValueError(f"A version is a text without @, not {self.version!r}")
+        self.checks = as_checks(auth)
+        self.guarded = bool(self.checks)
+        """Whether there is something to ask before a caller may use it."""
         self._enabled = enabled
         self._watchers: list[Callable[[], None]] = []
 

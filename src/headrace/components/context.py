@@ -31,8 +31,10 @@ from ..protocol.types import (
 )
 from ..types import ResourceResult
 from . import elicitation, visibility
+from .checks import allowed_to
 from .dependencies import get_context, get_http_request
 from .elicitation import AcceptedElicitation, CancelledElicitation, DeclinedElicitation, require
+from .registry import Registry
 from .sdk import as_data
 from .visibility import Rule
 
@@ -262,11 +264,15 @@ class Context(Struct, eq=False, weakref=True):
 
     async def list_resources(self) -> list[Resource]:
         """The resources as this client sees them."""
-        return [each.to_wire() for each in self.fastmcp.resources.shown(await self.rules())]
+        return await self._seen(self.fastmcp.resources)
 
     async def list_prompts(self) -> list[Prompt]:
         """The prompts as this client sees them."""
-        return [each.to_wire() for each in self.fastmcp.prompts.shown(await self.rules())]
+        return await self._seen(self.fastmcp.prompts)
+
+    async def _seen(self, registry: Registry[Any]) -> list[Any]:
+        allowed = await allowed_to(self.call, registry.checked)
+        return [each.to_wire() for each in registry.shown(await self.rules(), allowed)]
 
     async def read_resource(self, uri: Any) -> ResourceResult:
         """Read one of the server's resources. Raises NotFoundError, ResourceError."""

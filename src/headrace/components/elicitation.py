@@ -22,6 +22,7 @@ from pydantic.errors import PydanticUserError
 from ..call import Peer
 from ..exceptions import UnsupportedByClient, ValidationError
 from ..protocol.downgrade import fit_answer
+from ..protocol.json_bounds import holds_infinity
 from ..protocol.jsonrpc import encode
 from ..protocol.types import CreateMessageResult, ElicitRequestParams, ElicitResult, ListRootsResult
 from .json_schema import JsonSchema
@@ -244,6 +245,8 @@ def _typed_form(response_type: Any) -> Form:
 
 def _reader(adapter: TypeAdapter[Any]) -> Callable[[Raw], Any]:
     def read(content: Raw) -> Any:
+        if holds_infinity(content):
+            raise ValidationError("The answer does not fit: a number is out of range")
         try:
             return adapter.validator.validate_json(bytes(content) or b"{}")
         except pydantic.ValidationError as error:

@@ -58,7 +58,10 @@ class JsonSchema:
 
     def decode(self, body: Raw, what: str) -> dict[str, Any]:
         """The JSON object, checked. Raises ValidationError."""
-        value: Any = msgspec.json.decode(body) if body else None
+        try:
+            value: Any = msgspec.json.decode(body) if body else None
+        except msgspec.DecodeError as error:  # JSON it is, so a number is too big
+            raise ValidationError(f"{what}: {error}") from None
         if value is None:
             value = dict[str, Any]()
         if not isinstance(value, dict):

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Generic, Literal, TypeVar
 
+from ..call import Call
 from ..exceptions import NotFoundError
+from .checks import permitted
 from .component import Component
 from .versions import VersionSpec, version_key
 from .visibility import Rule, shown
 
-__all__ = ["OnDuplicate", "Registry"]
+__all__ = ["OnDuplicate", "Registry", "may_be_seen"]
 
 C = TypeVar("C", bound=Component)
 OnDuplicate = Literal["warn", "error", "replace", "ignore"]
 
 logger = logging.getLogger(__name__)
+
+
+def may_be_seen(component: Component, allowed: Collection[Component] | None) -> bool:
+    return allowed is None or not component.checks or component in allowed
 
 
 class Registry(Generic[C]):
@@ -34,6 +40,8 @@ class Registry(Generic[C]):
         self._changed = changed or (lambda: None)
         self._items: dict[str, tuple[C, ...]] = {}
         """The versions of each name, highest first; replaced at a change, since other threads may be reading."""
+        self.checked: tuple[C, ...] = ()
+        """The components that not every caller may see."""
         self._changing = threading.Lock()
 
     def add(self, item: C) -> C:
@@ -69,8 +77,12 @@ class Registry(Generic[C]):
         if len(versions) > 1:
             versions.sort(key=lambda each: (version_key(each.version), each.version or ""), reverse=True)
         item.watch(self._changed)
-        self._items = {**self._items, key: tuple(versions)}
+        self._keep({**self._items, key: tuple(versions)})
         return item
+
+    def _keep(self, items: dict[str, tuple[C, ...]]) -> None:
+        self._items = items
+        self.checked = tuple(each for each in self if each.checks)
 
     def remove(self, key: str, version: str | None = None) -> None:
         """Remove a version, or all. Raises NotFoundError for an unknown name or version."""
@@ -85,7 +97,7 @@ class Registry(Generic[C]):
                 del items[key]
             for each in gone:
                 each.unwatch(self._changed)
-            self._items = items
+            self._keep(items)
         self._changed()
 
     def get(self, key: str) -> C | None:
@@ -100,16 +112,34 @@ class Registry(Generic[C]):
                 return each
         return None
 
-    def shown(self, rules: Sequence[Rule] = ()) -> Iterator[C]:
-        """The highest shown version of each name."""
+    def candidates(self, key: str, rules: Sequence[Rule] = (), version: VersionSpec | None = None) -> Iterator[C]:
+        """All that `find` chooses from, best first."""
+        for each in self._items.get(key, ()):
+            if shown(each, rules) and (version is None or version.matches(each.version)):
+                yield each
+
+    async def permitted(
+        self, key: str, call: Call, rules: Sequence[Rule] = (), version: VersionSpec | None = None
+    ) -> C:
+        """The best of the `candidates` that the caller may use. Raises NotFoundError, AuthorizationError."""
+        found = await permitted(self.candidates(key, rules, version), call)
+        if found is None:
+            raise NotFoundError(f"Unknown {self.kind}: {key!r}")
+        return found
+
+    def shown(self, rules: Sequence[Rule] = (), allowed: Collection[Component] | None = None) -> Iterator[C]:
+        """The highest shown version of each name.
+
+        Those that are checked have to be among the `allowed`, and nothing is asked where that is None.
+        """
         for key in self._items:
-            found = self.find(key, rules)
+            found = next((each for each in self.candidates(key, rules) if may_be_seen(each, allowed)), None)
             if found is not None:
                 yield found
 
-    def versions(self, key: str, rules: Sequence[Rule] = ()) -> list[str]:
-        """The versions of a name that are shown, highest first; empty where it has none."""
-        return [each.version for each in self._items.get(key, ()) if each.version and shown(each, rules)]
+    def versions(self, key: str, rules: Sequence[Rule] = (), allowed: Collection[Component] | None = None) -> list[str]:
+        """The versions of a name that are shown, highest first, for a caller as in `shown`."""
+        return [each.version for each in self.candidates(key, rules) if each.version and may_be_seen(each, allowed)]
 
     def __iter__(self) -> Iterator[C]:
         """Every component, every version."""

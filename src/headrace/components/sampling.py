@@ -34,6 +34,7 @@ from ..protocol.types import (
     ToolResultContent,
     ToolUseContent,
 )
+from ..redaction import log_failure, secrets_of
 from ..tools.tool import Tool
 from .content import json_bytes
 from .elicitation import require
@@ -280,7 +281,8 @@ class _Conversation:
         except ToolError as error:
             return _told(call, str(error))
         except Exception as error:
-            logger.exception("Error calling tool %r for the model", tool.name)
+            secrets = secrets_of(json_bytes({"arguments": call.input}), None)
+            log_failure(logger, error, secrets, "Error calling tool %r for the model", tool.name)
             what = f"Error calling tool {tool.name!r}"
             return _told(call, what if self._masked else f"{what}: {error}")
         if isinstance(answer, InputRequiredResult):

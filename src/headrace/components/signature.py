@@ -21,6 +21,7 @@ from pydantic.errors import PydanticUserError
 from pydantic.json_schema import JsonSchemaValue
 
 from ..exceptions import InvalidSignature, ValidationError
+from ..protocol.json_bounds import holds_infinity
 from .content import PLAIN
 from .context import Context
 from .injection import CONTEXT, Dependency, Resolver, annotated, dependency_of
@@ -115,6 +116,8 @@ class Function:
             if body != b"null":
                 raise ValidationError(f"Invalid arguments for {self.label}: not an object")
             body = _NO_ARGUMENTS
+        if holds_infinity(body):
+            raise ValidationError(f"Invalid arguments for {self.label}: a number is out of range")
         try:
             return self._validate_json(body, strict=strict)
         except pydantic.ValidationError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Annotated, Any, ClassVar, TypeVar, cast, get_args, get_origin, overload
 
 import msgspec
@@ -12,6 +12,7 @@ from msgspec import Raw
 from pydantic import TypeAdapter
 from pydantic_core import ValidationError as PydanticError
 
+from ..components.checks import AuthCheck
 from ..components.component import Component, struct
 from ..components.content import block
 from ..components.context import Context
@@ -69,6 +70,7 @@ class Prompt(Component):
         meta: dict[str, Any] | None = None,
         enabled: bool = True,
         version: str | float | None = None,
+        auth: AuthCheck | Sequence[AuthCheck] | None = None,
         run_in_thread: bool = True,
     ) -> FunctionPrompt:
         """Raises InvalidSignature or ValueError for what can't be a prompt."""
@@ -84,6 +86,7 @@ class Prompt(Component):
             meta=meta,
             enabled=enabled,
             version=version,
+            auth=auth,
         )
 
     async def render(self, arguments: dict[str, Any] | None = None) -> Any:

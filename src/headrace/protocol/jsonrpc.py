@@ -1,22 +1,17 @@
 """The JSON-RPC 2.0 envelope: bytes -> Request, Notification or Response, and back.
 
-The envelope is decoded once and `params` stay raw. What msgspec does not refuse by itself is refused
-here: bytes that are not UTF-8, nesting deeper than `MAX_DEPTH`, and envelope keys that appear twice
-(parsers keep the last one, an intermediary may look at the first).
+The envelope is decoded once and `params` stay raw. What msgspec does not refuse by itself, `json_bounds` does.
 """
 
 from __future__ import annotations
 
-import json
-import re
-from array import array
-from itertools import accumulate
 from typing import Any, Literal
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from ..exceptions import InvalidRequest, ParseError
+from .json_bounds import MAX_DEPTH, check_text, may_repeat, refuse_repeats
 
 __all__ = [
     "MAX_DEPTH",
@@ -35,7 +30,6 @@ __all__ = [
     "is_batch",
 ]
 
-MAX_DEPTH = 64
 _REQUEST = len('{"jsonrpc":"2.0","id":,"method":"","params":}')
 _RESULT = len('{"jsonrpc":"2.0","id":,"result":}')
 _REPEATED = len(',"id":1')
@@ -96,17 +90,11 @@ encode = msgspec.json.Encoder().encode
 """Any wire value as JSON bytes."""
 
 _BRACE = ord("{")
-# Possessive, and the closing quote may be missing: it never goes back, so that its time is linear in any text.
-_STRINGS = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
-_NOT_OPENING = bytes(set(range(256)) - set(b"[{"))
-_NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
-_STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
-_BLOCK = 4096
 
 
 def decode(body: bytes) -> Message:
     """One message. Raises ParseError (not JSON) or InvalidRequest (JSON, but no message)."""
-    _check_text(body)
+    check_text(body)
     try:
         plain = _decode_plain(body)
     except msgspec.DecodeError:
@@ -118,6 +106,8 @@ def decode(body: bytes) -> Message:
         value, shortest = plain.result, _RESULT
     if len(body) - shortest - len(value) - len(str(plain.id)) >= _REPEATED or not _is_object(value):
         return _classify(body)
+    if plain.method and may_repeat(value):
+        refuse_repeats(body)
     return Request(plain.id, plain.method, value) if plain.method else Response(plain.id, value, None)
 
 
@@ -130,7 +120,7 @@ def decode_batch(body: bytes, limit: int) -> list[Message | InvalidRequest]:
 
     Raises ParseError, or InvalidRequest for an empty batch or more than `limit` items.
     """
-    _check_text(body)
+    check_text(body)
     try:
         items = _decode_batch(body)
     except msgspec.DecodeError as error:
@@ -177,8 +167,8 @@ def _classify(body: bytes) -> Message:
     except msgspec.DecodeError as error:
         raise ParseError(f"Parse error: {error}") from None
     id, method, params = envelope.id, envelope.method, envelope.params
-    if _maybe_repeats(body):
-        _refuse_repeats(body)
+    if _maybe_repeats(body) or (_is_object(params) and may_repeat(params)):
+        refuse_repeats(body)
     if method is not UNSET:
         if id is UNSET:
             return Notification(method, _object(params))
@@ -212,29 +202,6 @@ def _is_object(raw: Raw) -> bool:
     return bool(raw) and memoryview(raw)[0] == _BRACE
 
 
-def _check_text(body: bytes) -> None:
-    if not body.isascii():
-        try:
-            body.decode()
-        except UnicodeDecodeError:
-            raise ParseError("Parse error: the body is not UTF-8") from None
-    if len(body.translate(None, _NOT_OPENING)) > MAX_DEPTH and _too_deep(body):
-        raise ParseError(f"Parse error: nested deeper than {MAX_DEPTH}")
-
-
-def _too_deep(body: bytes) -> bool:
-    """Whether brackets outside strings nest deeper than allowed, closed or not, at the speed of C; a body made of
-    nothing but brackets is found out in its first block."""
-    steps = array("b", _STRINGS.sub(b"", body).translate(_STEPS, _NOT_BRACKETS))
-    depth = 0
-    for start in range(0, len(steps), _BLOCK):
-        depths = list(accumulate(steps[start : start + _BLOCK], initial=depth))
-        if max(depths) > MAX_DEPTH:
-            return True
-        depth = depths[-1]
-    return False
-
-
 def _maybe_repeats(body: bytes) -> bool:
     """A cheap look: every envelope key at most once in the whole text, and none hidden behind an escape."""
     count = body.count
@@ -249,19 +216,6 @@ def _maybe_repeats(body: bytes) -> bool:
     )
 
 
-def _refuse_repeats(body: bytes) -> None:
-    # The hook is called for the outermost object last.
-    keys: list[str] = []
-
-    def remember(pairs: list[tuple[str, Any]]) -> None:
-        keys[:] = [key for key, _ in pairs]
-
-    # Numbers stay text: Python refuses to convert integers of thousands of digits.
-    json.loads(body, object_pairs_hook=remember, parse_int=str, parse_float=str)
-    if len(keys) != len(set(keys)):
-        raise InvalidRequest("Invalid request: a member of the envelope appears twice")
-
-
 class _Named(Struct):
     id: int | str | None = None
 
@@ -273,5 +227,5 @@ def id_in(body: bytes) -> int | str | None:
     """The id that a message has although it can't be decoded, so that its sender does not wait."""
     try:
         return _decode_id(body).id
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar, cast
 from urllib.parse import urlsplit
 
+from ..components.checks import AuthCheck
 from ..components.component import Component, struct
 from ..components.context import Context
 from ..components.dependencies import current, get_context
@@ -59,6 +60,7 @@ class Resource(Component):
         meta: dict[str, Any] | None = None,
         enabled: bool = True,
         version: str | float | None = None,
+        auth: AuthCheck | Sequence[AuthCheck] | None = None,
         run_in_thread: bool = True,
     ) -> FunctionResource:
         """A resource from a function. Raises InvalidSignature or ValueError for what can't be one."""
@@ -76,6 +78,7 @@ class Resource(Component):
             meta=meta,
             enabled=enabled,
             version=version,
+            auth=auth,
         )
 
     @property

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ..components.checks import permitted
 from ..components.context import Context
 from ..components.registry import OnDuplicate, Registry
 from ..components.versions import VersionSpec
 from ..components.visibility import Rule, shown
-from ..exceptions import FastMCPError, InvalidParams, NotFoundError, ResourceError, ValidationError
+from ..exceptions import AuthorizationError, FastMCPError, InvalidParams, NotFoundError, ResourceError, ValidationError
 from ..protocol.types import InputRequiredResult, ReadResourceResult
+from ..redaction import without_query
 from .decorator import resource_or_template
 from .resource import Resource
 from .results import read_result, resource_result
@@ -21,6 +24,9 @@ from .template import ResourceTemplate
 __all__ = ["ResourceManager"]
 
 logger = logging.getLogger(__name__)
+
+Found = Resource | tuple[ResourceTemplate, dict[str, Any]]
+"""A resource, or a template with the values in a URI."""
 
 
 class ResourceManager:
@@ -43,9 +49,7 @@ class ResourceManager:
 
     # What a URI means
 
-    def find(
-        self, uri: str, rules: Sequence[Rule] = (), version: VersionSpec | None = None
-    ) -> Resource | tuple[ResourceTemplate, dict[str, Any]] | None:
+    def find(self, uri: str, rules: Sequence[Rule] = (), version: VersionSpec | None = None) -> Found | None:
         """The shown resource of this URI, or the template it belongs to with the values in it."""
         resource = self.resources.find(uri, rules, version)
         if resource is not None:
@@ -57,16 +61,57 @@ class ResourceManager:
                     return template, values
         return None
 
+    async def permitted(
+        self, uri: str, context: Context, rules: Sequence[Rule] = (), version: VersionSpec | None = None
+    ) -> Found:
+        """What `find` finds, or the version of it that the caller may use.
+
+        Raises NotFoundError, AuthorizationError. Who is refused a resource does not get it from a template, either.
+        """
+        found: Found | None = self.find(uri, rules, version)
+        if isinstance(found, Resource):
+            if found.guarded:
+                found = await permitted(self.resources.candidates(uri, rules, version), context.call)
+        elif found is not None and found[0].guarded:
+            versions = self.templates.candidates(found[0].identifier, rules, version)
+            template = await permitted(versions, context.call)
+            values = None if template is None else template.match(uri, self.security)
+            found = None if template is None or values is None else (template, values)
+        if found is None:
+            raise NotFoundError(f"Resource not found: {uri}", uri=uri)
+        return found
+
+    async def check_named(self, uri: str, context: Context, rules: Sequence[Rule]) -> None:
+        """A template by itself, or what a URI means, for the caller. Raises NotFoundError, AuthorizationError."""
+        if await permitted(self.templates.candidates(uri, rules), context.call) is None:
+            await self.permitted(uri, context, rules)
+
+    async def check_watched(self, uri: str, context: Context, rules: Sequence[Rule]) -> None:
+        """Raises NotFoundError, AuthorizationError for what the caller may not hear of.
+
+        Where everybody may read everything, also what is not there yet may be watched; else it would tell what is.
+        """
+        if self.resources.checked or self.templates.checked:
+            await self.permitted(uri, context, rules)
+
+    async def watched(self, uris: list[str], context: Context, rules: Sequence[Rule]) -> list[str]:
+        """Those of the URIs that `check_watched` lets pass."""
+        passed: list[str] = []
+        for uri in uris:
+            with contextlib.suppress(NotFoundError, AuthorizationError):
+                await self.check_watched(uri, context, rules)
+                passed.append(uri)
+        return passed
+
     async def answer(
         self, uri: str, context: Context, rules: Sequence[Rule] = (), version: VersionSpec | None = None
     ) -> ReadResourceResult | InputRequiredResult:
         """The answer to a client.
 
-        Raises NotFoundError, InvalidParams for values in the URI that do not fit, and what the user's function raises.
+        Raises NotFoundError, AuthorizationError, InvalidParams for values in the URI that do not fit, and what the
+        user's function raises.
         """
-        found = self.find(uri, rules, version)
-        if found is None:
-            raise NotFoundError(f"Resource not found: {uri}", uri=uri)
+        found = await self.permitted(uri, context, rules, version)
         if isinstance(found, Resource):
             return await found.answer(context)
         template, values = found
@@ -128,7 +173,7 @@ class ResourceManager:
         except FastMCPError:
             raise
         except Exception as error:
-            logger.exception("Error reading resource %r", uri)
+            logger.exception("Error reading resource %r", without_query(uri))
             detail = "" if self.mask_error_details else f": {error}"
             raise ResourceError(f"Error reading resource {uri!r}{detail}") from error
         if isinstance(answer, InputRequiredResult):

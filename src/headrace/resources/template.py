@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
+from ..components.checks import AuthCheck
 from ..components.component import Component, struct
 from ..components.context import Context
 from ..components.signature import Function, function_name
@@ -66,6 +67,7 @@ class ResourceTemplate(Component):
         meta: dict[str, Any] | None = None,
         enabled: bool = True,
         version: str | float | None = None,
+        auth: AuthCheck | Sequence[AuthCheck] | None = None,
         run_in_thread: bool = True,
     ) -> FunctionResourceTemplate:
         """A template from a function. Raises InvalidSignature or ValueError for what can't be one."""
@@ -85,6 +87,7 @@ class ResourceTemplate(Component):
             meta=meta,
             enabled=enabled,
             version=version,
+            auth=auth,
         )
 
     @property
@@ -103,7 +106,7 @@ class ResourceTemplate(Component):
         refused = policy.validate(values, self.template.segment_names)
         if refused is None:
             return values
-        logger.debug("The template %r refuses the value of %r in %r", self.uri_template, refused, uri)
+        logger.debug("The template %r refuses the value of %r", self.uri_template, refused)
         return None
 
     matches = match
@@ -215,6 +218,7 @@ class _Templated(Resource):
             meta=template.meta,
             enabled=template.enabled,
             version=template.version,
+            auth=template.checks,
         )
         self._template = template
         self._params = dict(params)

@@ -6,7 +6,7 @@ call; outside there is nobody to ask.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from msgspec import Raw
@@ -102,6 +102,7 @@ class _Nobody:
     capabilities = ClientCapabilities()
     log_level: str | None = None
     request_state: str | None = None
+    heard: Sequence[Raw] = ()
 
     def __init__(self) -> None:
         self._values: dict[str, Any] = {}

@@ -22,6 +22,7 @@ from ..components.content import json_bytes
 from ..components.context import Context
 from ..components.json_schema import describe_errors
 from ..exceptions import InvalidParams
+from ..protocol.json_bounds import holds_infinity
 from ..protocol.methods import METHODS
 from ..protocol.types import CallToolResult, InputRequiredResult, Params, Result
 
@@ -128,6 +129,8 @@ def _params(kind: type[Any], call: Call) -> Any:
     try:
         if inspect.isclass(kind) and issubclass(kind, msgspec.Struct):
             return msgspec.json.decode(body, type=kind)
+        if holds_infinity(body):
+            raise InvalidParams("Invalid params: a number is out of range")
         return TypeAdapter[Any](kind).validate_json(body)
     except msgspec.ValidationError as error:
         raise InvalidParams(f"Invalid params: {error}") from None

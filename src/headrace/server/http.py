@@ -20,14 +20,17 @@ from ..components.dependencies import http_request, set_http_request
 from ..settings import Settings
 from ..state.events import EventStore, TwoMethodStore, adapt
 from ..state.memory import MemoryBus, MemorySessionStore
+from ..state.rates import Buckets
 from ..transports.http.admission import Rules
 from ..transports.http.answer import Denied
 from ..transports.http.endpoint import Endpoint
 from ..transports.http.entrance import Authenticate, send_denied
 from ..transports.http.guard import Guard
 from ..transports.http.head import Head
+from ..transports.http.limited import LimitedRoutes, limited
 from ..transports.http.pace import Limits
 from ..transports.http.sse_legacy import SseEndpoint, check_message_path
+from .lifespan import merged
 from .request_state import sealer_of
 
 if TYPE_CHECKING:
@@ -147,21 +150,8 @@ def _as_router(app: ASGIApp) -> Any:
     return app
 
 
-def combine_lifespans(*lifespans: Lifespan[Any]) -> Lifespan[Any]:
-    """One lifespan out of several, entered in order and left in reverse: for a parent with several apps in it.
-
-    What they yield is merged.
-    """
-
-    @contextlib.asynccontextmanager
-    async def combined(app: Any) -> AsyncGenerator[dict[str, Any]]:
-        state: dict[str, Any] = {}
-        async with contextlib.AsyncExitStack() as stack:
-            for lifespan in lifespans:
-                state.update(await stack.enter_async_context(lifespan(app)) or {})
-            yield state
-
-    return combined
+combine_lifespans = merged
+"""One lifespan out of several, for a parent app with several apps in it."""
 
 
 def create_base_app(
@@ -196,7 +186,7 @@ def create_sse_app(
     """
     check_message_path(message_path)
     settings = settings or Settings()
-    guard = _guard(settings)
+    guard, buckets = _guard(settings), Buckets.of(settings.rate_limit)
     endpoint = SseEndpoint(
         server,
         message_path=message_path,
@@ -204,14 +194,17 @@ def create_sse_app(
         limits=Limits(),
         bus=MemoryBus(),
         max_sessions=settings.max_sessions,
-        authenticate=_authenticate(auth, sse_path),
+        max_sessions_per_client=settings.max_sessions_per_client,
+        authenticate=_authenticate(auth, sse_path, buckets),
     )
     own_routes: list[BaseRoute] = [
         *_auth_routes(auth, sse_path),
         *(Route(path, endpoint=_Endpoint(endpoint.handle_sse)) for path in _with_and_without_slash(sse_path)),
         *(Route(path, endpoint=_Endpoint(endpoint.handle_message)) for path in _with_and_without_slash(message_path)),
     ]
-    return _assemble(server, endpoint, sse_path, "sse", auth, guard, own_routes, debug, routes, middleware)
+    app = _assemble(server, endpoint, sse_path, "sse", auth, guard, own_routes, debug, routes, middleware)
+    _limit_others(app, buckets, sse_path, message_path)
+    return app
 
 
 def create_streamable_http_app(
@@ -233,10 +226,14 @@ def create_streamable_http_app(
     Raises ValueError for a path that does not begin with a slash.
     """
     settings = settings or Settings()
-    guard = _guard(settings)
+    guard, buckets = _guard(settings), Buckets.of(settings.rate_limit)
     store = None
     if not stateless_http:
-        store = MemorySessionStore(limit=settings.max_sessions, idle_timeout=settings.session_idle_timeout)
+        store = MemorySessionStore(
+            limit=settings.max_sessions,
+            per_owner=settings.max_sessions_per_client,
+            idle_timeout=settings.session_idle_timeout,
+        )
     endpoint = Endpoint(
         server,
         rules=Rules(
@@ -247,7 +244,7 @@ def create_streamable_http_app(
         store=store,
         events=None if event_store is None else adapt(event_store),
         sealer=sealer_of(server, settings),
-        authenticate=_authenticate(auth, streamable_http_path),
+        authenticate=_authenticate(auth, streamable_http_path, buckets),
         retry_ms=retry_interval,
     )
     asgi = StreamableHTTPASGIApp(endpoint)
@@ -258,6 +255,7 @@ def create_streamable_http_app(
     app = _assemble(
         server, endpoint, streamable_http_path, "streamable-http", auth, guard, own_routes, debug, routes, middleware
     )
+    _limit_others(app, buckets, streamable_http_path)
     app.serve_directly(streamable_http_path, endpoint.handle_request)
     return app
 
@@ -383,8 +381,18 @@ def _guard(settings: Settings) -> Guard:
     return Guard(settings.allowed_hosts, settings.allowed_origins)
 
 
-def _authenticate(auth: AuthProvider | None, path: str) -> Authenticate | None:
-    return None if auth is None else auth.authenticator(path)
+def _limit_others(app: StarletteWithLifespan, buckets: Buckets | None, *paths: str) -> None:
+    """Count the requests for all other routes, too; those for `paths` are counted there."""
+    if buckets is not None:
+        own = frozenset(each for path in paths for each in _with_and_without_slash(path))
+        app.add_middleware(LimitedRoutes, buckets=buckets, without=own)
+        app.own_middleware += 1
+
+
+def _authenticate(auth: AuthProvider | None, path: str, buckets: Buckets | None) -> Authenticate | None:
+    """Who may come in, and how often; None: everybody, always."""
+    authenticate = None if auth is None else auth.authenticator(path)
+    return authenticate if buckets is None else limited(buckets, authenticate)
 
 
 def _auth_routes(auth: AuthProvider | None, path: str) -> list[BaseRoute]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..call import Answer, Call, Encoded
+from ..components.checks import allowed_to
+from ..components.component import Component
 from ..components.context import Context
 from ..components.registry import Registry
 from ..components.schema_refs import inline_refs
@@ -23,13 +25,17 @@ if TYPE_CHECKING:
 
 __all__ = ["Lists"]
 
+MAX_KEPT = 1000
+"""Pages that are kept at once, where callers see different ones."""
+_NOTHING: frozenset[Component] = frozenset()
+
 
 class Lists:
     """`server` holds what is registered."""
 
     def __init__(self, server: FastMCP) -> None:
         self._server = server
-        self._encoded: dict[tuple[str, Era, str | None], Encoded] = {}
+        self._encoded: dict[tuple[str, Era, Hashable], Encoded] = {}
 
     def forget(self) -> None:
         self._encoded = {}
@@ -41,23 +47,27 @@ class Lists:
         cursor = call.params.cursor
         # Before the rules are read: a table is forgotten at every change, so what stays in it is not older than it.
         table = self._encoded
+        checked = registry.checked
         rules = await context.rules()
+        allowed = await allowed_to(call, checked) if checked else _NOTHING
 
         def make() -> Result:
-            items = list(registry.shown(rules))
+            items = list(registry.shown(rules, allowed))
             size = self._server.list_page_size or len(items)
             start = _offset(cursor, size, len(items))
             end = start + size
-            page: dict[str, Any] = {member: [self._entry(registry, item, rules) for item in items[start:end]]}
+            page: dict[str, Any] = {member: [self._entry(registry, item, rules, allowed) for item in items[start:end]]}
             return result(
                 **page,
                 next_cursor=_cursor(end) if end < len(items) else None,
                 ttl_ms=self._server.cache_ttl_ms,
-                cache_scope=self._server.cache_scope,
+                cache_scope="private" if checked else self._server.cache_scope,
             )
 
-        # What one session alone sees is not kept.
-        return self._kept(table, call, cursor, make) if rules is self._server.rules else make()
+        # What one session alone sees is not kept; what callers see who may use the same is, up to a bound.
+        if rules is not self._server.rules or (allowed and len(table) >= MAX_KEPT):
+            return make()
+        return self._kept(table, call, (cursor, allowed) if allowed else cursor, make)
 
     def kept(self, call: Call, variant: str | None, make: Callable[[], Result]) -> Encoded:
         """What `make` gives, encoded; made once for each `variant` (which no client may choose) until something
@@ -66,9 +76,9 @@ class Lists:
 
     def _kept(
         self,
-        table: dict[tuple[str, Era, str | None], Encoded],
+        table: dict[tuple[str, Era, Hashable], Encoded],
         call: Call,
-        variant: str | None,
+        variant: Hashable,
         make: Callable[[], Result],
     ) -> Encoded:
         # Only cursors of ours get this far without an error, so that no client can fill the table.
@@ -78,13 +88,13 @@ class Lists:
             encoded = table[key] = Encoded(encode(fit_result(make(), call.era)))
         return encoded
 
-    def _entry(self, registry: Registry[Any], item: Any, rules: Sequence[Rule]) -> Any:
+    def _entry(self, registry: Registry[Any], item: Any, rules: Sequence[Rule], allowed: frozenset[Component]) -> Any:
         """A component as lists show it: with its other versions, and schemas without ``$ref``."""
         entry = item.to_wire()
         if not self._server.include_fastmcp_meta:
             entry.meta = item.meta
         elif item.version is not None:
-            own = {**entry.meta["fastmcp"], "versions": registry.versions(item.identifier, rules)}
+            own = {**entry.meta["fastmcp"], "versions": registry.versions(item.identifier, rules, allowed)}
             entry.meta = {**entry.meta, "fastmcp": own}
         if self._server.dereference_schemas and isinstance(item, FunctionTool):
             # What was written by hand stays as it was written.

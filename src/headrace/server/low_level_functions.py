@@ -33,6 +33,7 @@ from ..protocol.types import (
     TextContent,
     Tool,
 )
+from ..redaction import log_failure
 from ..resources.results import read_result
 
 __all__ = [
@@ -182,7 +183,7 @@ class ToolFunction:
         except ToolError as error:
             return _failed(str(error))
         except Exception as error:
-            logger.exception("Error calling tool %r", params.name)
+            log_failure(logger, error, context.call.secrets, "Error calling tool %r", params.name)
             return _failed(f"Error calling tool {params.name!r}" + ("" if self._masked() else f": {error}"))
 
     def _check_output(self, tool: Tool, schema: dict[str, Any], result: CallToolResult) -> None:

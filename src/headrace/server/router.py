@@ -54,6 +54,7 @@ from ..protocol.types import (
     TextContent,
 )
 from ..protocol.versions import ERAS, MODERN_VERSIONS, Era
+from ..redaction import log_failure, without_query
 from ..tools.tool import Tool
 from .extensions import CallNext, ServerExtension, answer_extension
 from .lists import Lists
@@ -205,6 +206,10 @@ class Router:
         tool = self._server.tools.find(name, rules, _version(call))
         if tool is None:
             raise NotFoundError(f"Unknown tool: {name!r}")
+        if tool.guarded:
+            if tool.checks:
+                tool = await self._server.tools.permitted(name, call, rules, _version(call))
+            tool.charge(call)
         try:
             arguments = tool.bind(params.arguments)
         except ValidationError as error:
@@ -212,7 +217,7 @@ class Router:
                 return _failed(str(error))
             raise InvalidParams(str(error)) from None
         except Exception as error:  # a validator of the user's own
-            return self._tool_error(tool.name, error)
+            return self._tool_error(call, tool.name, error)
         try:
             if not self._interceptors:
                 return tool.result(await tool.call(arguments, context))
@@ -224,9 +229,9 @@ class Router:
                 raise TypeError("intercept_tool_call returned no result: it has to return that of call_next()")
             return answer
         except Exception as error:
-            return self._tool_error(tool.name, error)
+            return self._tool_error(call, tool.name, error)
 
-    def _tool_error(self, name: str, error: Exception) -> CallToolResult:
+    def _tool_error(self, call: Call, name: str, error: Exception) -> CallToolResult:
         """What the model reads. Raises the error where it is an answer of the protocol itself."""
         answer = _inside(error, _ANSWERS)
         if answer is not None:
@@ -234,7 +239,7 @@ class Router:
         meant = _inside(error, (ToolError,))
         if meant is not None:
             return _failed(str(meant))
-        logger.error("Error calling tool %r", name, exc_info=error)
+        log_failure(logger, error, call.secrets, "Error calling tool %r", name)
         return _failed(self._masked(f"Error calling tool {name!r}", error))
 
     def _masked(self, what: str, error: Exception) -> str:
@@ -245,14 +250,16 @@ class Router:
     async def _read_resource(self, call: Call, context: Context) -> Answer:
         uri = _named(call.params.uri, "uri")
         answer = self._server.resource_manager.answer(uri, context, await context.rules(), _version(call))
-        result = await self._translated(answer, ResourceError, f"Error reading resource {uri!r}")
+        result = await self._translated(call, answer, ResourceError, "Error reading resource", uri)
         if isinstance(result, ReadResourceResult) and result.ttl_ms is None:
             scope = self._server.cache_scope if call.principal is None else "private"
             return replace(result, ttl_ms=self._server.cache_ttl_ms, cache_scope=scope)
         return result
 
     async def _subscribe(self, call: Call, context: Context) -> Answer:
-        await call.peer.subscribe(_named(call.params.uri, "uri"), True)
+        uri = _named(call.params.uri, "uri")
+        await self._server.resource_manager.check_watched(uri, context, await context.rules())
+        await call.peer.subscribe(uri, True)
         return EmptyResult()
 
     async def _unsubscribe(self, call: Call, context: Context) -> Answer:
@@ -263,18 +270,16 @@ class Router:
 
     async def _get_prompt(self, call: Call, context: Context) -> Answer:
         name = _named(call.params.name, "name")
-        prompt = self._server.prompts.find(name, await context.rules(), _version(call))
-        if prompt is None:
-            raise NotFoundError(f"Unknown prompt: {name!r}")
+        prompt = await self._server.prompts.permitted(name, call, await context.rules(), _version(call))
         try:
             arguments = prompt.bind(call.params.arguments)
         except ValidationError as error:
             raise InvalidParams(str(error)) from None
         return await self._translated(
-            prompt.answer(arguments, context), PromptError, f"Error rendering prompt {name!r}"
+            call, prompt.answer(arguments, context), PromptError, "Error rendering prompt", name
         )
 
-    async def _translated(self, answer: Awaitable[T], kind: type[FastMCPError], what: str) -> T:
+    async def _translated(self, call: Call, answer: Awaitable[T], kind: type[FastMCPError], what: str, name: str) -> T:
         """The answer; an exception of the user's function becomes `kind`, logged and perhaps masked."""
         try:
             return await answer
@@ -282,8 +287,8 @@ class Router:
             meant = _inside(error, (*_ANSWERS, kind, NotFoundError))
             if meant is not None:
                 raise meant from None
-            logger.exception("%s", what)
-            raise kind(self._masked(what, error)) from error
+            log_failure(logger, error, call.secrets, "%s %r", what, without_query(name))
+            raise kind(self._masked(f"{what} {name!r}", error)) from error
 
     # The rest
 
@@ -294,11 +299,9 @@ class Router:
         params = _decoded(_decode_complete, call)
         rules = await context.rules()
         if isinstance(params.ref, PromptReference):
-            if self._server.prompts.find(params.ref.name, rules) is None:
-                raise NotFoundError(f"Unknown prompt: {params.ref.name}")
-        elif self._server.templates.find(params.ref.uri, rules) is None:
-            if self._server.resource_manager.find(params.ref.uri, rules) is None:
-                raise NotFoundError(f"Unknown resource: {params.ref.uri}", uri=params.ref.uri)
+            await self._server.prompts.permitted(params.ref.name, call, rules)
+        else:
+            await self._server.resource_manager.check_named(params.ref.uri, context, rules)
         value = completer(params.ref, params.argument, params.context)
         return CompleteResult(completion=_completion(await value if inspect.isawaitable(value) else value))
 
@@ -314,6 +317,7 @@ class Router:
         uris = list(dict.fromkeys(wanted.resource_subscriptions or ()))
         if len(uris) > MAX_SUBSCRIPTIONS:
             raise InvalidParams(f"A stream watches at most {MAX_SUBSCRIPTIONS} resources")
+        uris = await self._server.resource_manager.watched(uris, context, await context.rules())
         return SubscriptionFilter(
             tools_list_changed=wanted.tools_list_changed or None,
             prompts_list_changed=wanted.prompts_list_changed or None,

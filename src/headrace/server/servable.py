@@ -147,7 +147,10 @@ class Servable:
         """The server as a Starlette app ("http", "streamable-http" or "sse"); what is None comes from the settings.
 
         `options`: retry_interval (milliseconds), and settings by name: allowed_hosts, allowed_origins,
-        session_idle_timeout (seconds), max_sessions, max_body_bytes. Raises ValueError for an unknown transport.
+        session_idle_timeout (seconds), max_sessions, max_sessions_per_client, rate_limit ("100/s"), max_body_bytes.
+        There is no rate limit unless one is given: behind a proxy all clients may have one address.
+
+        Raises ValueError for an unknown transport.
         """
         from .http import make_app
 

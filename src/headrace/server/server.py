@@ -13,8 +13,10 @@ from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar, cast, overload
 
 from ..call import Answer, Call
+from ..components.checks import allowed_to
 from ..components.component import Component
-from ..components.registry import OnDuplicate, Registry
+from ..components.dependencies import current
+from ..components.registry import OnDuplicate, Registry, may_be_seen
 from ..components.standalone import decorated, pending
 from ..components.versions import VersionSpec
 from ..components.visibility import Kind, Rule, changes, followed_by, rule, shown
@@ -341,7 +343,7 @@ class FastMCP(Servable):
     async def call_tool(
         self, name: str, arguments: Mapping[str, Any] | None = None, *, version: str | None = None
     ) -> ToolResult:
-        """Raises ToolError for a tool that failed, NotFoundError."""
+        """Raises ToolError for a tool that failed, NotFoundError, AuthorizationError, RateLimitError."""
         return await direct.call_tool(self, name, arguments, version)
 
     async def read_resource(self, uri: Any, *, version: str | None = None) -> ResourceResult:
@@ -360,53 +362,62 @@ class FastMCP(Servable):
 
     async def list_tools(self) -> list[Tool]:
         """The tools that are shown, in every version."""
-        return self._all(self.tools)
+        return await self._all(self.tools)
 
     async def list_resources(self) -> list[Resource]:
-        return self._all(self.resources)
+        return await self._all(self.resources)
 
     async def list_resource_templates(self) -> list[ResourceTemplate]:
-        return self._all(self.templates)
+        return await self._all(self.templates)
 
     async def list_prompts(self) -> list[Prompt]:
-        return self._all(self.prompts)
+        return await self._all(self.prompts)
 
     async def get_tool(self, name: str, version: VersionSpec | str | None = None) -> Tool:
         """Raises NotFoundError for an unknown or hidden tool."""
-        return self._one(self.tools, name, version)
+        return await self._one(self.tools, name, version)
 
     async def get_resource(self, uri: str, version: VersionSpec | str | None = None) -> Resource:
-        return self._one(self.resources, uri, version)
+        return await self._one(self.resources, uri, version)
 
     async def get_resource_template(self, uri: str, version: VersionSpec | str | None = None) -> ResourceTemplate:
-        return self._one(self.templates, uri, version)
+        return await self._one(self.templates, uri, version)
 
     async def get_prompt(self, name: str, version: VersionSpec | str | None = None) -> Prompt:
-        return self._one(self.prompts, name, version)
+        return await self._one(self.prompts, name, version)
 
     async def get_tools(self) -> dict[str, Tool]:
         """The tools that are shown, by name."""
-        return {each.name: each for each in self.tools.shown(self.rules)}
+        return {each.name: each for each in self.tools.shown(self.rules, await self._allowed(self.tools))}
 
     async def get_resources(self) -> dict[str, Resource]:
-        return {each.uri: each for each in self.resources.shown(self.rules)}
+        return {each.uri: each for each in self.resources.shown(self.rules, await self._allowed(self.resources))}
 
     async def get_resource_templates(self) -> dict[str, ResourceTemplate]:
-        return {each.uri_template: each for each in self.templates.shown(self.rules)}
+        return {
+            each.uri_template: each for each in self.templates.shown(self.rules, await self._allowed(self.templates))
+        }
 
     async def get_prompts(self) -> dict[str, Prompt]:
-        return {each.name: each for each in self.prompts.shown(self.rules)}
+        return {each.name: each for each in self.prompts.shown(self.rules, await self._allowed(self.prompts))}
 
-    def _all(self, registry: Registry[C]) -> list[C]:
-        return [each for each in registry if shown(each, self.rules)]
+    async def _all(self, registry: Registry[C]) -> list[C]:
+        allowed = await self._allowed(registry)
+        return [each for each in registry if may_be_seen(each, allowed) and shown(each, self.rules)]
 
-    def _one(self, registry: Registry[C], key: str, version: VersionSpec | str | None) -> C:
+    async def _one(self, registry: Registry[C], key: str, version: VersionSpec | str | None) -> C:
         if isinstance(version, str):
             version = VersionSpec(eq=version)
-        found = registry.find(key, self.rules, version)
-        if found is None:
-            raise NotFoundError(f"Unknown {registry.kind}: {key!r}" + (f" {version}" if version else ""))
-        return found
+        allowed = await self._allowed(registry)
+        for found in registry.candidates(key, self.rules, version):
+            if may_be_seen(found, allowed):
+                return found
+        raise NotFoundError(f"Unknown {registry.kind}: {key!r}" + (f" {version}" if version else ""))
+
+    async def _allowed(self, registry: Registry[C]) -> frozenset[Component] | None:
+        """Inside of a call, what its caller may see of what is checked; None outside: the program sees everything."""
+        context = current.get(None)
+        return None if context is None else await allowed_to(context.call, registry.checked)
 
     # HTTP beside MCP
 

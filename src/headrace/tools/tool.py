@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from types import EllipsisType
 from typing import Any, ClassVar, TypeVar, cast, overload
 
 from msgspec import Raw
 
+from ..call import Call
+from ..components.checks import AuthCheck
 from ..components.component import Component, struct
 from ..components.content import Output, explicit, json_bytes, tool_result
 from ..components.context import Context
@@ -18,10 +20,11 @@ from ..components.json_schema import JsonSchema
 from ..components.signature import Function, function_name
 from ..components.standalone import Pending, decorated, mark
 from ..components.visibility import Kind
-from ..exceptions import ToolError, ValidationError
+from ..exceptions import RateLimitError, ToolError, ValidationError
 from ..protocol import types as wire
 from ..protocol.mirrored import mirrored_arguments
 from ..protocol.types import CallToolResult, Icon, InputRequiredResult, ToolAnnotations
+from ..state.rates import Buckets, RateLimit, caller_of
 from ..types import ToolResult
 
 __all__ = ["FunctionTool", "Tool", "ToolResult", "tool"]
@@ -46,12 +49,19 @@ class Tool(Component):
         output_schema: dict[str, Any] | None = None,
         annotations: ToolAnnotations | dict[str, Any] | None = None,
         timeout: float | None = None,
+        rate_limit: RateLimit | str | None = None,
         **component: Any,
     ) -> None:
-        """`timeout` is in seconds. Raises ValueError for a schema that is none."""
+        """`timeout` is in seconds. `rate_limit`: calls of one caller, as in ``10/s`` or ``600/m:50`` (a burst of 50);
+        each round of a call that asks its client is one.
+
+        Raises ValueError for a schema or a rate that is none.
+        """
         super().__init__(name, **component)
         self.annotations = struct(annotations, ToolAnnotations)
         self.timeout = timeout
+        self.buckets = Buckets.of(rate_limit)
+        self.guarded = bool(self.checks) or self.buckets is not None
         self.parameters: dict[str, Any] = {"type": "object", "properties": {}} if parameters is None else parameters
         self.mirrored = mirrored_arguments(self.parameters, name)
         self.output = Output.from_schema(output_schema, f"Tool {name!r}, output_schema") if output_schema else output
@@ -75,7 +85,9 @@ class Tool(Component):
         meta: dict[str, Any] | None = None,
         enabled: bool = True,
         version: str | float | None = None,
+        auth: AuthCheck | Sequence[AuthCheck] | None = None,
         timeout: float | None = None,
+        rate_limit: RateLimit | str | None = None,
         strict: bool | None = None,
         run_in_thread: bool = True,
     ) -> FunctionTool:
@@ -104,6 +116,7 @@ class Tool(Component):
             output_schema=None if isinstance(output_schema, EllipsisType) else output_schema,
             annotations=annotations,
             timeout=timeout,
+            rate_limit=rate_limit,
             strict=strict,
             title=title,
             description=texts.description if description is None else description,
@@ -112,6 +125,7 @@ class Tool(Component):
             meta=meta,
             enabled=enabled,
             version=version,
+            auth=auth,
         )
 
     @property
@@ -126,6 +140,13 @@ class Tool(Component):
         """Arguments from raw JSON. Raises ValidationError, one line per field."""
         assert self._checked is not None
         return self._checked.decode(arguments, f"Invalid arguments for tool {self.name!r}")
+
+    def charge(self, call: Call) -> None:
+        """Count a call. Raises RateLimitError for a caller that calls too often."""
+        if self.buckets is not None:
+            wait = self.buckets.take(caller_of(call.principal and call.principal.id, call.scope))
+            if wait:
+                raise RateLimitError(wait)
 
     def call(self, arguments: dict[str, Any], context: Context) -> Awaitable[Any]:
         """What the tool returns. Raises what it raises, and ToolError when it takes longer than `timeout`."""

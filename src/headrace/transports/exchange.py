@@ -14,6 +14,7 @@ from ..protocol.errors import INTERNAL_ERROR, to_error
 from ..protocol.jsonrpc import encode_error
 from ..protocol.results import encode_response
 from ..protocol.types import CallToolResult, InputRequiredResult, Result
+from ..redaction import log_failure
 from .peers import Envelope, Session
 
 __all__ = ["Exchange"]
@@ -101,7 +102,7 @@ class Exchange(Struct, eq=False):
         except BaseException as exception:  # a function that exits, or a panic of Rust code, ends its call and no more
             error = to_error(exception, peer.era)
             if not isinstance(exception, FastMCPError):
-                logger.exception("%s failed", call.method)
+                log_failure(logger, exception, call.secrets, "%s failed", call.method)
             return self._failed(id, error)
         finally:
             self._task = None

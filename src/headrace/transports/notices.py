@@ -22,6 +22,7 @@ from ..protocol.session import SessionRecord
 from ..protocol.subscriptions import RESOURCE_UPDATED, wants
 from ..protocol.types import SubscriptionFilter
 from ..protocol.versions import Era
+from ..redaction import log_failure
 from ..state.bus import Bus
 from .questions import Emit
 
@@ -92,7 +93,7 @@ async def grant(handler: Handler, call: Call) -> SubscriptionFilter:
             raise TypeError("the handler of subscriptions/listen returns the SubscriptionFilter it grants")
     except Exception as exception:
         if not isinstance(exception, FastMCPError):
-            logger.exception("%s failed", call.method)
+            log_failure(logger, exception, call.secrets, "%s failed", call.method)
         raise to_error(exception, call.era) from None
     return granted
 

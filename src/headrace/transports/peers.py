@@ -49,6 +49,8 @@ class Envelope(Struct, eq=False):
     _task: asyncio.Task[Any] | None = None
     replay: Replay | None = None
     """Made when something of the call is asked or remembered; most calls do neither."""
+    heard: list[Raw] = []
+    """The client's answers to the questions of this call."""
 
     @property
     def session_id(self) -> None:
@@ -93,7 +95,12 @@ class Envelope(Struct, eq=False):
     async def ask(self, method: str, params: Any, *, key: str | None = None, check: Callable[[Raw], T]) -> T:
         if self.replay is None and self._call is None:  # a task that the function left behind: nobody waits for it
             raise asyncio.CancelledError("The call is over")
-        return await self._open().ask(method, fit_question(params, self.era), key, check)
+
+        def hear(answer: Raw) -> T:
+            self.heard.append(answer)
+            return check(answer)
+
+        return await self._open().ask(method, fit_question(params, self.era), key, hear)
 
     async def once(self, key: str, function: Callable[[], Awaitable[Any]]) -> Any:
         return await self._open().once(key, function)
@@ -155,6 +162,7 @@ class Session(Struct, eq=False):
     close: Callable[[], Awaitable[None]] | None = None
     """Ends the call's stream early; None where the client could not resume it."""
     request_state: str | None = None
+    heard: list[Raw] = []
     _asked: set[asyncio.Future[Raw]] = set()
     _responses: dict[str, Raw] = {}
     _over: bool = False
@@ -220,6 +228,7 @@ class Session(Struct, eq=False):
         finally:
             if self.waits is not None and not self._asked:
                 self.waits(False)
+        self.heard.append(answer)
         try:
             return check(answer)
         except msgspec.ValidationError as error:

@@ -5,9 +5,11 @@ The HTTP status of a JSON-RPC error follows from its code and from who raised it
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
-from ...exceptions import McpError
+from ...call import Principal
+from ...exceptions import AuthorizationError, InsufficientScopeError, McpError, RateLimitError
 from ...protocol.errors import (
     HEADER_MISMATCH,
     INVALID_PARAMS,
@@ -29,7 +31,9 @@ __all__ = [
     "Refuse",
     "error_body",
     "event",
+    "outcome",
     "priming_event",
+    "retry_after",
     "status_of",
 ]
 
@@ -95,6 +99,23 @@ def status_of(era: Era | None, code: int, *, admission: bool = True) -> int:
     if era is not None and era.handshake:
         return 200
     return _HANDLER.get(code, 200)
+
+
+def outcome(era: Era, error: McpError, principal: Principal | None) -> tuple[int, Headers]:
+    """The status of an error that the handler raised, and the headers that belong to it."""
+    if isinstance(error, RateLimitError):
+        return 429, retry_after(error.retry_after)
+    if isinstance(error, AuthorizationError):
+        challenge = None if principal is None else principal.challenge
+        if challenge is None or not isinstance(error, InsufficientScopeError):
+            return 403, []
+        return 403, [(b"www-authenticate", challenge(error.required_scopes).encode("latin-1", "replace"))]
+    return status_of(era, error.code, admission=False), []
+
+
+def retry_after(seconds: float) -> Headers:
+    """In whole seconds (RFC 9110, 10.2.3)."""
+    return [(b"retry-after", b"%d" % max(1, math.ceil(seconds)))]
 
 
 def error_body(id: int | str | None, error: McpError) -> bytes:

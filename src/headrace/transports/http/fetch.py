@@ -9,11 +9,13 @@ redirects are not followed: where they may be, the caller fetches the next URL, 
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
-from functools import cache
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from functools import cache, partial
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from ssl import SSLContext
 from typing import NamedTuple
 
@@ -34,8 +36,8 @@ _PRIVATE = tuple(
     for each in ("127.0.0.0/8", "::1/128", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7")
 )
 """What `allow_private` opens; link-local addresses, multicast and the like stay closed."""
-_METADATA = frozenset(
-    ip_address(each) for each in ("168.63.129.16", "100.100.100.200", "fd00:ec2::254", "fd20:ce::254")
+_METADATA = tuple(
+    ip_network(each) for each in ("168.63.129.16/32", "100.100.100.200/32", "fd00:ec2::/32", "fd20:ce::254/128")
 )
 """Services of clouds that hand out credentials and are not link-local; never fetched."""
 _PUBLIC_IPV6 = ip_network("2000::/3")
@@ -52,6 +54,17 @@ _CLOSED = tuple(
     )
 )
 """Not public, or gateways to what is not; Python's versions do not agree on some."""
+_NAME = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*")
+_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
+_BAD_PORTS = frozenset(
+    (
+        *(1, 7, 9, 11, 13, 15, 17, 19, 20, 21, 22, 23, 25, 37, 42, 43, 53, 69, 77, 79, 87, 95, 101, 102, 103, 104),
+        *(109, 110, 111, 113, 115, 117, 119, 123, 135, 137, 139, 143, 161, 179, 389, 427, 465, 512, 513, 514, 515, 526),
+        *(530, 531, 532, 540, 548, 554, 556, 563, 587, 601, 636, 989, 990, 993, 995, 1719, 1720, 1723, 2049, 3659),
+        *(4045, 4190, 5060, 5061, 6000, 6566, 6665, 6666, 6667, 6668, 6669, 6679, 6697, 10080),
+    )
+)
+"""Mail, directories and the like: no browser fetches from these (WHATWG Fetch, port blocking)."""
 _ISATAP = (b"\x00\x00\x5e\xfe", b"\x02\x00\x5e\xfe")
 
 Address = IPv4Address | IPv6Address
@@ -97,17 +110,20 @@ async def fetch(
         raise FetchError(f"{_origin(target)} did not answer within {timeout:g} seconds") from None
 
 
-async def resolve_name(host: str, port: int) -> list[str]:
-    """The addresses of a host, as the system resolves it. Raises OSError."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+async def resolve_name(host: str, port: int, *, threads: Executor | None = None) -> list[str]:
+    """The addresses of a host, as the system resolves it. Raises OSError.
+
+    A lookup holds a thread for as long as the host's DNS likes, whatever the timeout: hosts that anybody can name
+    have `threads` of their own, and all other lookups go on.
+    """
+    ask = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+    found = await asyncio.get_running_loop().run_in_executor(threads, ask)
     return list(dict.fromkeys(str(each[4][0]) for each in found))
 
 
 def is_public(address: Address) -> bool:
     """Whether the address is one machine on the public internet, and no gateway to another network."""
-    if not address.is_global or address.is_multicast or address in _METADATA:
-        return False
-    if any(address in network for network in _CLOSED):
+    if not address.is_global or address.is_multicast or _is_in(address, _METADATA) or _is_in(address, _CLOSED):
         return False
     return isinstance(address, IPv4Address) or (address in _PUBLIC_IPV6 and address.packed[8:12] not in _ISATAP)
 
@@ -115,15 +131,31 @@ def is_public(address: Address) -> bool:
 def _target(url: str) -> httpx2.URL:
     try:
         target = httpx2.URL(url)
+        host = _host(target)
     except (httpx2.InvalidURL, UnicodeError) as error:
         raise FetchError(f"This is no URL to fetch: {_line(error)}") from None
     if target.scheme not in ("https", "http") or not target.host:
         raise FetchError("Only https:// URLs are fetched")
-    if target.port is not None and not 0 < target.port < 65536:
-        raise FetchError(f"This is no URL to fetch: it has no port {target.port}")
     if target.userinfo:
-        raise FetchError(f"A URL with a user name or password is not fetched: {_origin(target)}")
+        raise FetchError("A URL with a user name or password is not fetched")
+    if not _literal(host) and not _is_name(host):
+        # Another program may read another host out of it.
+        raise FetchError("This is no URL to fetch: its host is neither a name nor an address in its usual form")
+    if target.port is not None and (target.port in _BAD_PORTS or not 0 < target.port < 65536):
+        raise FetchError(f"This is no URL to fetch: port {target.port} is none of the web")
     return target
+
+
+def _literal(host: str) -> Address | None:
+    try:
+        return None if "%" in host else ip_address(host)  # with a zone it is of this machine's networks
+    except ValueError:
+        return None
+
+
+def _is_name(host: str) -> bool:
+    """A name whose end is a number is read as an address by some, as decimal, octal or hexadecimal."""
+    return bool(_NAME.fullmatch(host)) and len(host) <= 253 and not _NUMBER.fullmatch(host.rpartition(".")[2])
 
 
 async def _checked(target: httpx2.URL, allow_private: bool, resolve: Resolve) -> list[Address]:
@@ -148,7 +180,11 @@ async def _checked(target: httpx2.URL, allow_private: bool, resolve: Resolve) ->
 
 
 def _is_private(address: Address) -> bool:
-    return address not in _METADATA and any(address in network for network in _PRIVATE)
+    return _is_in(address, _PRIVATE) and not _is_in(address, _METADATA)
+
+
+def _is_in(address: Address, networks: Sequence[IPv4Network | IPv6Network]) -> bool:
+    return any(address in network for network in networks)
 
 
 class _Request(NamedTuple):

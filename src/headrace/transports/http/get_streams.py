@@ -39,6 +39,7 @@ class GetStreams:
         stream = Stream(arrival.send, service.clocks, [(b"mcp-session-id", record.id.encode())])
         sessions.enter(record.id)
         try:
+            stream.aged = stream.end
             stream.open()
             if standalone and after is None and (era(record.version) or WITHOUT_HEADER).priming:
                 stream.put(await outlet.prime(self._retry_ms))

@@ -34,7 +34,7 @@ class Guard:
         self._known = lru_cache(maxsize=1024)(self._check)
 
     def check(self, head: Head) -> None:
-        """Raises Denied: 421 for a Host, 403 for an Origin, and where both are wrong."""
+        """Raises Denied: 421 for a Host, 403 for an Origin and where both are wrong, 400 for several Hosts."""
         fields, scope = head.fields, head.scope
         server = scope.get("server") or (None,)
         refusal = self._known(fields.get(b"host"), fields.get(b"origin"), scope.get("scheme", "http"), server[0])
@@ -51,6 +51,8 @@ class Guard:
             return Refuse(403, "Forbidden: this Origin is not allowed here (see allowed_origins)")
         if host_refused:
             return Refuse(421, "Misdirected request: this Host is not served here; name it in allowed_hosts")
+        if host is not None and "," in host:
+            return Refuse(400, "Bad request: a request has one Host")
         return None
 
     def _hosts_apply(self, loopback: bool) -> bool:

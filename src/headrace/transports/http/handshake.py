@@ -147,7 +147,7 @@ class Handshake:
         exchange = service.exchange(post, spoken)
         body = await exchange.run(call, peer, post.task)
         if self._sessions is not None and body is not None and exchange.error is None:
-            if not await self._sessions.create(record, post.principal):
+            if not await self._sessions.create(record, post.principal, post.scope):
                 await post.refuse(too_many("sessions", request.id))
                 return
             post.headers = [(b"mcp-session-id", record.id.encode())]
@@ -181,7 +181,10 @@ class Handshake:
             if outlet is not None:
                 await post.resumable(outlet, self._retry_ms, prime=spoken.priming)
             body = await exchange.run(post.call(request, params, peer), peer, post.task)
-            await post.answer(body)
+            if exchange.error is None:
+                await post.answer(body)
+            else:
+                await post.fail(body, exchange.error, spoken)
         finally:
             if sessions is not None:
                 sessions.end_call(record.id, request.id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
+from functools import partial
 
 from ...exceptions import InvalidRequest, McpError
 from ...protocol.input_required import Sealer
@@ -13,7 +14,7 @@ from ..notices import Subscription, grant
 from ..peers import Envelope
 from ..questions import Emit
 from .admission import admit_modern
-from .answer import Refuse, status_of
+from .answer import Refuse, error_body
 from .entrance import too_many
 from .post import Post
 from .service import Service
@@ -46,8 +47,10 @@ class Modern:
         peer = self._peer(params, era, post.emit)
         exchange = self._service.exchange(post, era)
         body = await exchange.run(post.call(request, params, peer), peer, post.task)
-        error = exchange.error
-        await post.answer(body, 200 if error is None else status_of(era, error.code, admission=False))
+        if exchange.error is None:
+            await post.answer(body)
+        else:
+            await post.fail(body, exchange.error, era)
 
     async def other(self, post: Post, message: Notification | Response) -> None:
         if isinstance(message, Notification):
@@ -67,9 +70,7 @@ class Modern:
             call = post.call(request, params, self._peer(params, era, _drop))
             granted = await grant(service.server.serve, call)
         except McpError as error:
-            status = status_of(era, error.code, admission=False)
-            refusal = Refuse(status, error.message, code=error.code, id=request.id, data=error.data)
-            await post.refuse(refusal)
+            await post.fail(error_body(request.id, error), error, era)
             return
         service.stays_open()
         stream = Stream(post.send, service.clocks)
@@ -78,6 +79,7 @@ class Modern:
         post.over()
         del call, granted, params, request
         entry = (subscription, stream, era)
+        stream.aged = partial(self._complete, *entry)
         self._open.add(entry)
         service.notices.add(subscription)
         try:
@@ -90,9 +92,12 @@ class Modern:
 
     def drain(self) -> None:
         """Shutdown: every subscription gets its completing response."""
-        for subscription, stream, era in list(self._open):
-            stream.tell(subscription.completed(era, self._service.stamp(era)))
-            stream.end()
+        for entry in list(self._open):
+            self._complete(*entry)
+
+    def _complete(self, subscription: Subscription, stream: Stream, era: Era) -> None:
+        stream.tell(subscription.completed(era, self._service.stamp(era)))
+        stream.end()
 
     def _peer(self, params: Params, era: Era, emit: Emit) -> Envelope:
         meta = params.meta

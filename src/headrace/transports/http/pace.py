@@ -62,7 +62,17 @@ class Pace:
 class Limits:
     """Times in seconds, sizes in bytes; made once per app."""
 
-    __slots__ = ("body_seconds", "keep_alive", "max_buffer", "sse_after", "watch_after", "write_seconds")
+    __slots__ = (
+        "body_seconds",
+        "keep_alive",
+        "max_age",
+        "max_buffer",
+        "max_waiting",
+        "min_frame",
+        "sse_after",
+        "watch_after",
+        "write_seconds",
+    )
 
     def __init__(
         self,
@@ -73,6 +83,8 @@ class Limits:
         keep_alive: float = 15.0,
         write_seconds: float = 30.0,
         max_buffer: int = 1024 * 1024,
+        max_events: int = 256,
+        max_age: float = 3600.0,
     ) -> None:
         self.body_seconds = body_seconds
         self.watch_after = watch_after
@@ -84,6 +96,12 @@ class Limits:
         self.write_seconds = write_seconds
         """How long a reader may stall; looked at as often as for keep-alive comments, so up to a third more."""
         self.max_buffer = max_buffer
+        self.min_frame = max_buffer // max_events
+        """What an event counts at least, so that `max_events` fill the buffer however short they are."""
+        self.max_waiting = max_buffer // 2
+        """Past it, who can wait for the reader waits."""
+        self.max_age = max_age
+        """When a stream that only waits (GET, a subscription) ends, whoever opened it has to come again then."""
 
 
 class Clocks:

@@ -11,7 +11,9 @@ import asyncio
 from collections.abc import MutableMapping
 from typing import Any
 
-from .answer import Denied, Headers, Refuse
+from ...exceptions import McpError
+from ...protocol.versions import Era
+from .answer import Denied, Headers, Refuse, outcome
 from .entrance import Arrival
 from .pace import Clocks, Lasting
 from .sessions import Outlet
@@ -136,6 +138,17 @@ class Post(Arrival):
         self._done = True
         await self.close()
 
+    async def fail(self, body: bytes | None, error: McpError, era: Era) -> None:
+        """Send the answer that carries an error of the handler's."""
+        status, headers = outcome(era, error, self.principal)
+        if headers:
+            self.headers = [*(self.headers or ()), *headers]
+        if status != 200 and self.stream is not None and not self.stream.begun:
+            # What was refused before anything of a stream was sent is told in its status.
+            self.stream.abort()
+            self.stream = self._outlet = None
+        await self.answer(body, status)
+
     async def answer_batch(self, bodies: list[bytes]) -> None:
         """Send the answers to a batch: one JSON array, or an event each where the stream is open."""
         if not bodies:
@@ -161,6 +174,8 @@ class Post(Arrival):
             self._timer.cancel()
         if self._watcher is not None:
             self._watcher.cancel()
+        if self.stream is not None:
+            self.stream.lost = None
 
     def _expire(self) -> None:
         self._expired = True
@@ -187,6 +202,8 @@ class Post(Arrival):
     def _open(self) -> Stream:
         if self.stream is None:
             self.stream = Stream(self.send, self.clocks, self.headers)
+            if self.cancels:
+                self.stream.lost = self._leave
             self.stream.open()
             self._watch()
         return self.stream
@@ -204,6 +221,10 @@ class Post(Arrival):
     async def _until_gone(self) -> None:
         while (await self.receive())["type"] != "http.disconnect":
             pass
+        self._leave()
+
+    def _leave(self) -> None:
+        """Nobody hears the answer: the call is cancelled."""
         self.gone = True
         if self.stream is not None:
             self.stream.abort()

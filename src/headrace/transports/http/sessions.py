@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import msgspec
 
@@ -22,6 +23,7 @@ from ...protocol.jsonrpc import encode
 from ...protocol.session import SessionRecord, advance
 from ...state.bus import Bus
 from ...state.events import EventStore
+from ...state.rates import caller_of
 from ...state.sessions import SessionStore
 from ..questions import Questions
 from .answer import event, priming_event
@@ -121,10 +123,14 @@ class Sessions:
         self._outlets: dict[str, dict[str, Outlet]] = {}
         bus.subscribe(_CANCELS, self._cancel_here)
 
-    async def create(self, record: SessionRecord, principal: Principal | None) -> bool:
-        """Give the record its id and keep it; False where there is no room."""
+    async def create(
+        self, record: SessionRecord, principal: Principal | None, scope: Mapping[str, Any] | None = None
+    ) -> bool:
+        """Give the record its id and keep it; False where there is no room. `scope` is that of its first request."""
         record.id = self._new_id()
         record.principal = None if principal is None else principal.id
+        record.owner = caller_of(record.principal, scope)
+        await self._forget(await self.store.expire(self.busy))
         ended = await self.store.create(record, self.busy)
         await self._forget(ended or [])
         return ended is not None

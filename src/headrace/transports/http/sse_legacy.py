@@ -17,6 +17,7 @@ from ...call import Principal, Served
 from ...exceptions import McpError
 from ...protocol.jsonrpc import Request, decode
 from ...state.bus import Bus
+from ...state.rates import caller_of
 from ..connection import Connection
 from ..notices import Notices
 from ..questions import Questions
@@ -44,10 +45,18 @@ class _Session:
     """One open stream, and the connection whose messages it carries."""
 
     def __init__(
-        self, server: Served, questions: Questions, notices: Notices, stream: Stream, principal: Principal | None
+        self,
+        server: Served,
+        questions: Questions,
+        notices: Notices,
+        stream: Stream,
+        principal: Principal | None,
+        owner: str,
     ) -> None:
         self.stream = stream
         self.principal = principal
+        self.owner = owner
+        """Whose sessions are counted together."""
         self.tasks: set[asyncio.Task[None]] = set()
         self.connection = Connection(
             server, questions, notices, self.emit, id=secrets.token_hex(16), transport="sse", sealer=None
@@ -86,6 +95,7 @@ class SseEndpoint:
         limits: Limits,
         bus: Bus,
         max_sessions: int,
+        max_sessions_per_client: int = 100,
         authenticate: Authenticate | None = None,
     ) -> None:
         self._server = server
@@ -93,10 +103,12 @@ class SseEndpoint:
         self._rules = rules
         self._clocks = Clocks(limits)
         self._max_sessions = max_sessions
+        self._max_per_client = max_sessions_per_client
         self._authenticate = authenticate
         self._questions = Questions(bus)
         self._notices = Notices(server, bus)
         self._sessions: dict[str, _Session] = {}
+        """Longest idle first."""
         self._draining = False
         self._grace: asyncio.TimerHandle | None = None
         self.signals = SignalChain(self.drain)
@@ -104,15 +116,15 @@ class SseEndpoint:
     async def handle_sse(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         try:
             principal = await self._enter(Head.of(scope), "GET")
-            if self._draining or len(self._sessions) >= self._max_sessions:
-                raise Denied(too_many("streams"))
+            owner = caller_of(principal and principal.id, scope)
+            self._make_room(owner)
         except Denied as denied:
             await send_denied(send, denied)
             return
         self.signals.install()
         stream = Stream(send, self._clocks)
         root_path: str = scope.get("root_path", "")
-        session = _Session(self._server, self._questions, self._notices, stream, principal)
+        session = _Session(self._server, self._questions, self._notices, stream, principal, owner)
         endpoint = f"{quote(root_path + self._message_path)}?session_id={session.id}"
         self._sessions[session.id] = session
         try:
@@ -120,8 +132,22 @@ class SseEndpoint:
             stream.open()
             await stream.hold(receive)
         finally:
-            del self._sessions[session.id]
+            self._sessions.pop(session.id, None)
             session.connection.close()
+
+    def _make_room(self, owner: str) -> None:
+        """Room for one more stream of the owner: its own longest idle ends for it. Raises Denied without room."""
+        if self._draining:
+            raise Denied(too_many("streams"))
+        own = [session for session in self._sessions.values() if session.owner == owner]
+        if len(own) >= self._max_per_client:
+            idle = next((session for session in own if not session.connection.busy), None)
+            if idle is None:
+                raise Denied(too_many("streams"))
+            del self._sessions[idle.id]
+            idle.stream.end()
+        if len(self._sessions) >= self._max_sessions:
+            raise Denied(too_many("streams"))
 
     async def handle_message(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         post = Post(scope, scope["method"], fields_of(scope), receive, send, None, self._clocks, json_only=True)
@@ -177,6 +203,7 @@ class SseEndpoint:
         session = self._sessions.get(ids[0])
         if session is None or (session.principal and session.principal.id) != (principal and principal.id):
             raise Denied(Refuse(404, "Session not found: open the stream again"))
+        self._sessions[session.id] = self._sessions.pop(session.id)  # the last one used
         try:
             message = decode(body)
         except McpError as error:

@@ -2,8 +2,8 @@
 
 The task lives only while there is something to send, and time is told by the app's clock, so an idle stream costs its
 buffer. Whoever puts a frame never waits for the network; who wants to can wait with `flushed`. A reader that stalls
-past `write_seconds`, or lets the buffer grow past `max_buffer` bytes, loses the stream; not the call: where an event
-store keeps the messages it can resume.
+past `write_seconds`, or lets the buffer grow past `max_buffer` bytes or `max_events`, loses the stream, and `lost` is
+told; not the call: where an event store keeps the messages it can resume.
 """
 
 from __future__ import annotations
@@ -27,9 +27,11 @@ class Stream:
     __slots__ = (
         "_clocks",
         "_end_when_sent",
+        "_expires",
         "_frames",
         "_headers",
         "_holder",
+        "_limits",
         "_loop",
         "_release",
         "_send",
@@ -38,12 +40,15 @@ class Stream:
         "_started",
         "_task",
         "_writing_since",
+        "aged",
         "closed",
+        "lost",
     )
 
     def __init__(self, send: Send, clocks: Clocks, headers: Headers | None = None) -> None:
         self._send = send
         self._clocks = clocks
+        self._limits = clocks.limits
         self._headers = [*SSE_HEADERS, *(headers or ())]
         self._frames: list[bytes] = []
         self._size = 0
@@ -56,11 +61,17 @@ class Stream:
         self._holder: asyncio.Task[Any] | None = None
         self._release = False
         self._loop = asyncio.get_running_loop()
+        self._expires = 0.0
+        self.aged: Callable[[], None] | None = None
+        """What ends a stream that only waits, in good order, when it is old."""
+        self.lost: Callable[[], None] | None = None
+        """Is told that the reader was too slow."""
         self.closed = False
 
     def open(self) -> None:
         """Send the head now, so that the client sees the stream before its first event."""
         self._slot = self._clocks.streams.begin(self, self._loop)
+        self._expires = self._loop.time() + self._limits.max_age
         self._wake()
 
     def tell(self, message: bytes) -> None:
@@ -72,9 +83,10 @@ class Stream:
         if self.closed or self._end_when_sent:
             return
         self._frames.append(frame)
-        self._size += len(frame)
-        if self._size > self._clocks.limits.max_buffer and len(self._frames) > 1:
-            self.abort()
+        limits, size = self._limits, len(frame)
+        self._size += size if size > limits.min_frame else limits.min_frame
+        if self._size > limits.max_buffer and self._overflows():
+            self._lose()
         else:
             self._wake()
 
@@ -84,6 +96,11 @@ class Stream:
             self._end_when_sent = True
             self._wake()
 
+    @property
+    def begun(self) -> bool:
+        """Whether the head is out, or on its way."""
+        return self._started
+
     def abort(self) -> None:
         """Stop at once: the client is gone, or too slow."""
         self._frames.clear()
@@ -92,9 +109,21 @@ class Stream:
             self._task.cancel()
         self._finish()
 
+    def _overflows(self) -> bool:
+        """One frame may be as long as it is, and many short ones come at once before any of them can be sent."""
+        frames = len(self._frames)
+        at_once = self._writing_since is None and self._size == frames * self._limits.min_frame
+        return frames > 1 and not at_once
+
+    def _lose(self) -> None:
+        lost = self.lost
+        self.abort()
+        if lost is not None:
+            lost()
+
     def takes(self, size: int) -> bool:
         """Whether a frame of that size fits into half of the buffer: who can wait waits for `flushed` otherwise."""
-        return self._size + size <= self._clocks.limits.max_buffer // 2 or not self._frames
+        return self._size + size <= self._limits.max_waiting or not self._frames
 
     async def flushed(self) -> None:
         """Wait until all frames are out (or the stream is closed). Cancelling the wait does not stop the sending."""
@@ -131,10 +160,12 @@ class Stream:
         if self._loop.is_closed():
             return
         stalled = 0.0 if self._writing_since is None else self._loop.time() - self._writing_since
-        if stalled >= self._clocks.limits.write_seconds:
-            self.abort()
+        if stalled >= self._limits.write_seconds:
+            self._lose()
             return
         self._slot = self._clocks.streams.begin(self, self._loop)
+        if self.aged is not None and self._loop.time() >= self._expires:
+            self.aged()
         if not self._frames and self._task is None:
             self.put(KEEP_ALIVE)
 
@@ -171,6 +202,7 @@ class Stream:
         if self.closed:
             return
         self.closed = True
+        self.aged = self.lost = None
         if self._slot is not None:
             self._slot.discard(self)
         if self._holder is not None and self._holder is not asyncio.current_task():

@@ -1,0 +1,5 @@
+"""Fixtures of the security tests."""
+
+from ..http.conftest import http
+
+__all__ = ["http"]
