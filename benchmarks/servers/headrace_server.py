@@ -27,7 +27,8 @@ def main() -> None:
             mcp.tool(function)
         mcp.resource("bench://text")(text)
         mcp.prompt(greeting)
-    app = mcp.http_app(stateless_http=chosen.stateless, json_response=chosen.json)
+    # The load comes from one address, as it does from behind a proxy.
+    app = mcp.http_app(stateless_http=chosen.stateless, json_response=chosen.json, max_sessions_per_client=10_000)
     serve(app, "headrace", granian=chosen.granian)
 
 

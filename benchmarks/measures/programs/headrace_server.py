@@ -22,4 +22,4 @@ async def switch(on: bool) -> str:
 
 
 if __name__ == "__main__":
-    serve(mcp.http_app(session_idle_timeout=idle_timeout()), "headrace")
+    serve(mcp.http_app(session_idle_timeout=idle_timeout(), max_sessions_per_client=10_000), "headrace")
