@@ -1,7 +1,7 @@
 """A server that lets in who signs in: ``python examples/guarded.py``, then ``headrace call URL whoami --auth oauth``.
 
-The browser shows a page of this server: sign in as ada, password "lovelace". Logins are kept beside this file, and
-outlive the server where HEADRACE_SECRET_KEY is set.
+The browser shows a page of this server: sign in as ada, password "lovelace". Logins are kept in a file, and outlive the
+server where HEADRACE_SECRET_KEY is set.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def make(url: str, logins: Path) -> FastMCP:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="A server with users of its own.")
     parser.add_argument("--port", type=int, default=8000)
-    port = parser.parse_args().port
-    make(f"http://127.0.0.1:{port}", Path(__file__).parent / ".logins/guarded.db").run(
-        transport="http", host="127.0.0.1", port=port
-    )
+    parser.add_argument("--logins", type=Path, default=Path("logins.db"))
+    given = parser.parse_args()
+    server = make(f"http://127.0.0.1:{given.port}", given.logins)
+    server.run(transport="http", host="127.0.0.1", port=given.port)

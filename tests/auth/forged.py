@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from joserfc.jwk import ECKey, Key, OctKey, OKPKey, RSAKey
 from joserfc.jws import JWSRegistry
 
-__all__ = ["BASE", "FORGED", "GOOD", "ISSUER", "KEYS", "RESOURCE", "Forged", "claims", "signed"]
+__all__ = ["BASE", "FORGED", "ISSUER", "KEYS", "RESOURCE", "Forged", "claims", "good", "signed"]
 
 BASE = "https://mcp.example.com"
 RESOURCE = f"{BASE}/mcp"
@@ -248,7 +248,8 @@ def _respelled(signature: str) -> str:
     return signature[:-1] + letters[letters.index(signature[-1]) ^ 1]
 
 
-def _good() -> Iterator[Forged]:
+def good() -> Iterator[Forged]:
+    """Tokens that are good now, some of them for half a minute."""
     now = int(time.time())
     for kind in KEYS:
         yield Forged(f"{kind}, as it should be", kind, signed(kind))
@@ -275,4 +276,3 @@ def _good() -> Iterator[Forged]:
 
 
 FORGED = [*_algorithms(), *_headers(), *_signatures(), *_times(), *_parties(), *_shapes()]
-GOOD = list(_good())

@@ -504,13 +504,20 @@ async def test_only_redirect_uris_of_the_patterns_are_registered(idp: Upstream) 
         proxy_of(idp, allowed_client_redirect_uris=["*"])
 
 
+async def test_tokens_are_asked_for_the_resource_of_the_login(idp: Upstream) -> None:
+    async with serving(proxy_of(idp)) as site:
+        tokens = await site.login()
+        await site.refresh(tokens)
+    assert [form["resource"] for form in idp.came("/token")] == [RESOURCE, RESOURCE]
+
+
 async def test_a_provider_that_knows_no_pkce_and_no_resource(idp: Upstream) -> None:
     options = {"forward_pkce": False, "forward_resource": False, "extra_authorize_params": {"prompt": "login"}}
     async with serving(proxy_of(idp, **options, extra_token_params={"more": "yes"})) as site:
         await site.login()
     asked, exchanged = idp.came("/authorize")[0], idp.came("/token")[0]
     assert set(asked) == {"response_type", "client_id", "redirect_uri", "scope", "state", "prompt"}
-    assert "code_verifier" not in exchanged
+    assert not exchanged.keys() & {"code_verifier", "resource"}
     assert exchanged["more"] == "yes"
 
 

@@ -197,7 +197,9 @@ def test_azure_spells_scopes_and_asks_tokens_for_its_own_api_alone() -> None:
         "https://graph.microsoft.com/User.Read",
         "offline_access",
     ]
-    assert provider.token_parameters(["read", "openid"]) == {"scope": "api://app/read openid offline_access"}
+    assert provider.token_parameters(["read", "openid"], f"{BASE}/mcp") == {
+        "scope": "api://app/read openid offline_access"
+    }
     assert AzureJWTVerifier(client_id="app", tenant_id="common").issuer is None
     assert AzureJWTVerifier(client_id="app", tenant_id="t").issuer == ["https://login.microsoftonline.com/t/v2.0"]
 

@@ -130,6 +130,8 @@ class AuthorizationServer:
 
 
 class Verifier(AuthProvider):
+    cache_seconds = 0  # tests end tokens at once
+
     def __init__(self, server: AuthorizationServer) -> None:
         super().__init__()
         self.server = server

@@ -79,7 +79,7 @@ class Browser:
         self.window = window
         self._thread = thread
         self._logins: list[Future[None]] = []
-        self.user = "ann"
+        self.user, self.password = "ann", PASSWORD
         self.decision: Decision = "consent"
         self.opened: list[str] = []
         self.pages: list[str] = []
@@ -101,7 +101,7 @@ class Browser:
         self.window.execute_cdp_cmd("Network.clearBrowserCookies", {})
         self.window.execute_cdp_cmd("Network.clearBrowserCache", {})
         self.window.get_log("browser")
-        self.user, self.decision, self.opened, self.pages = "ann", "consent", [], []
+        self.user, self.password, self.decision, self.opened, self.pages = "ann", PASSWORD, "consent", [], []
 
     def log_in(self, url: str) -> None:
         """Through the pages of providers, to whatever page comes after them."""
@@ -134,7 +134,7 @@ class Browser:
             self._cancel()
             return
         self._field("login").send_keys(self.user)
-        self._field("password").send_keys(PASSWORD)
+        self._field("password").send_keys(self.password)
         self._press("button[type=submit]")
 
     def _consent_there(self) -> None:
@@ -169,7 +169,7 @@ class Browser:
 
     def _sign_in_here(self) -> None:
         self._field("username").send_keys(self.user)
-        self._field("password").send_keys(PASSWORD)
+        self._field("password").send_keys(self.password)
         self._decide_here()
 
     def _decide_here(self) -> None:

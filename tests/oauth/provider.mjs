@@ -47,7 +47,7 @@ const provider = new Provider(issuer, {
           audience: resource,
           scope: "read write",
           accessTokenFormat: "jwt",
-          accessTokenTTL: pathname === "/brief" ? 2 : 3600,
+          accessTokenTTL: pathname === "/brief" ? 3 : 3600,
           jwt: { sign: { alg: "ES256" } },
         };
       },
@@ -55,7 +55,7 @@ const provider = new Provider(issuer, {
     revocation: { enabled: true },
   },
   fetch: async (url) => (url in documents ? Response.json(documents[url]) : new Response(null, { status: 404 })),
-  ttl: { AccessToken: 2, Grant: 3600, IdToken: 3600, Interaction: 600, RefreshToken: 3600, Session: 3600 },
+  ttl: { AccessToken: 3, Grant: 3600, IdToken: 3600, Interaction: 600, RefreshToken: 3600, Session: 3600 },
 });
 
 const happened = [];

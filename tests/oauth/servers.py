@@ -28,7 +28,7 @@ from .browser import PASSWORD
 
 __all__ = ["TOKEN_SECONDS", "Host", "embedded", "hosting", "proxied", "remote"]
 
-TOKEN_SECONDS = 2
+TOKEN_SECONDS = 3
 """How long access tokens are good."""
 KEY = "0123456789abcdef0123456789abcdef-for-tests"
 HASHED = hash_password(PASSWORD)

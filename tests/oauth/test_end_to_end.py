@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -20,6 +21,7 @@ from headrace.client.auth import OAuth
 from headrace.client.oauth_callback import BrowserCallback
 from headrace.server.auth.oauth.provider import OAuthProvider
 
+from ..conftest import ROOT
 from .browser import Browser
 from .conftest import Provider
 from .inspector import Inspector
@@ -152,3 +154,27 @@ async def test_tokens_that_cant_be_read(provider: Provider, browser: Browser, tm
     assert (first["sub"], second["sub"]) == ("ann", "ann")
     assert len(set(host.tokens)) == 2
     assert len(browser.opened) == 1
+
+
+async def test_the_example(browser: Browser, free_port: int, tmp_path: Path) -> None:
+    browser.user, browser.password = "ada", "lovelace"
+    command = [sys.executable, str(ROOT / "examples/guarded.py"), "--port", str(free_port), "--logins", "logins.db"]
+    pipe = asyncio.subprocess.PIPE
+    program = await asyncio.create_subprocess_exec(*command, cwd=tmp_path, stdout=pipe)
+    try:
+        assert program.stdout is not None
+        async with asyncio.timeout(20):
+            while b"serves MCP on" not in await program.stdout.readline():
+                assert not program.stdout.at_eof()
+        auth = OAuth(callback=BrowserCallback(open=browser.open))
+        async with Client(f"http://127.0.0.1:{free_port}/mcp", auth=auth) as client:
+            assert (await client.call_tool("whoami")).data == "ada"
+            await client.call_tool("note", {"text": "buy milk"})
+            assert (await client.call_tool("notes")).data == ["buy milk"]
+        assert len(browser.opened) == 2, "it asks again before it may write"
+        program.terminate()
+        await program.communicate()
+    finally:
+        if program.returncode is None:
+            program.kill()
+            await program.communicate()

@@ -306,6 +306,7 @@ async def test_a_user_who_says_no(host: Host, program: Listening, browser: Brows
     (answer,) = program.answers
     assert (answer["error"], answer["iss"]) == ("access_denied", host.origin)
     assert "code" not in answer
+    assert not errors(browser), "no policy of the page stood in the way"
 
 
 async def test_back_and_once_more(host: Host, program: Listening, browser: Browser) -> None:
@@ -316,6 +317,7 @@ async def test_back_and_once_more(host: Host, program: Listening, browser: Brows
         browser.visit(url)
         page = browser.window.current_url
         browser.log_in(page)
+        assert not [each for each in errors(browser) if "Policy" in each], "no policy of the page stood in the way"
         return browser.visit(page)
 
     assert "over" in await in_thread(twice)

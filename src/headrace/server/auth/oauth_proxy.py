@@ -140,9 +140,10 @@ class OAuthProxy(StoredOAuthProvider):
         """As the provider spells them."""
         return scopes or self.required_scopes
 
-    def token_parameters(self, scopes: list[str]) -> dict[str, str]:
-        """What is added to requests for tokens."""
-        return self._options.get("extra_token_params") or {}
+    def token_parameters(self, scopes: list[str], resource: str) -> dict[str, str]:
+        """What is added to requests for tokens; the resource as at the authorization endpoint (RFC 8707, 2.2)."""
+        meant = {"resource": resource} if self._options.get("forward_resource", True) else {}
+        return {**meant, **(self._options.get("extra_token_params") or {})}
 
     async def verify_login(self, tokens: UpstreamTokens, nonce: str | None) -> AccessToken | None:
         """Whose tokens these are, which the provider has just given; `nonce` None: in a refresh."""
@@ -297,7 +298,7 @@ class OAuthProxy(StoredOAuthProvider):
                 answer.get("code") or "",
                 self.base_url + self._callback_path,
                 pending.verifier if self.forward_pkce else None,
-                self.token_parameters(transaction.scopes),
+                self.token_parameters(transaction.scopes, transaction.resource),
             )
         except UpstreamRefused as refused:
             raise AuthorizeError("access_denied", str(refused)) from None

@@ -156,9 +156,9 @@ class OIDCProxy(OAuthProxy):
         asked = {"nonce": nonce} if self._verify_id_token else {}
         return {**audience, **asked, **super().more_parameters(nonce)}
 
-    def token_parameters(self, scopes: list[str]) -> dict[str, str]:
+    def token_parameters(self, scopes: list[str], resource: str) -> dict[str, str]:
         audience = {"audience": self.audience} if self.audience else {}
-        return {**audience, **super().token_parameters(scopes)}
+        return {**audience, **super().token_parameters(scopes, resource)}
 
     async def verify_login(self, tokens: UpstreamTokens, nonce: str | None) -> AccessToken | None:
         await self.configuration()

@@ -23,7 +23,7 @@ _TOKENS = "oauth-upstream-tokens"
 class _Proxy(Protocol):
     async def upstream(self) -> Upstream: ...
 
-    def token_parameters(self, scopes: list[str]) -> dict[str, str]: ...
+    def token_parameters(self, scopes: list[str], resource: str) -> dict[str, str]: ...
 
     async def verify_login(self, tokens: UpstreamTokens, nonce: str | None) -> AccessToken | None: ...
 
@@ -89,7 +89,7 @@ class Logins:
 
     async def _refreshed(self, grant: Grant, tokens: UpstreamTokens) -> tuple[UpstreamTokens, AccessToken]:
         upstream = await self._proxy.upstream()
-        new = await upstream.refresh(tokens, self._proxy.token_parameters(grant.scopes))
+        new = await upstream.refresh(tokens, self._proxy.token_parameters(grant.scopes, grant.resource))
         # Before anything can fail: the old refresh token may be gone.
         await self._keep(grant.extra.decode(), new)
         access = await self._proxy.verify_login(new, None)

@@ -86,11 +86,11 @@ class AzureProvider(OAuthProxy):
     def upstream_scopes(self, scopes: list[str]) -> list[str]:
         return list(dict.fromkeys([*self._spelled(scopes), *self.additional_scopes]))
 
-    def token_parameters(self, scopes: list[str]) -> dict[str, str]:
+    def token_parameters(self, scopes: list[str], resource: str) -> dict[str, str]:
         # A token is for one resource: with scopes of another one it would not be for this API.
         general = [scope for scope in self.additional_scopes if scope in _OIDC]
         wanted = dict.fromkeys([*self._spelled(scopes), *general])
-        return {"scope": " ".join(wanted), **super().token_parameters(scopes)}
+        return {"scope": " ".join(wanted), **super().token_parameters(scopes, resource)}
 
     def _spelled(self, scopes: list[str]) -> list[str]:
         return [
