@@ -6,6 +6,7 @@ from shared import NOTES, add, add_sync, big_text, greeting, listed_tools, optio
 
 from headrace import Context, FastMCP
 from headrace.server.auth import StaticTokenVerifier
+from headrace.server.run import PROTOCOL
 
 
 async def notes(ctx: Context) -> str:
@@ -29,7 +30,7 @@ def main() -> None:
         mcp.prompt(greeting)
     # The load comes from one address, as it does from behind a proxy.
     app = mcp.http_app(stateless_http=chosen.stateless, json_response=chosen.json, max_sessions_per_client=10_000)
-    serve(app, "headrace", granian=chosen.granian)
+    serve(app, "headrace", granian=chosen.granian, http=PROTOCOL)
 
 
 if __name__ == "__main__":

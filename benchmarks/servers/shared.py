@@ -109,8 +109,8 @@ def options() -> Options:
     return parser.parse_args()
 
 
-def serve(app: Any, *packages: str, granian: bool = False) -> None:
-    """Serve on a free port of the loopback, told on stdout, until stdin ends: so it ends with whoever started it."""
+def serve(app: Any, *packages: str, granian: bool = False, http: str = "httptools") -> None:
+    """`http` is uvicorn's protocol: what the framework's own `run` takes. Serve on a free port of the loopback, told on stdout, until stdin ends: so it ends with whoever started it."""
     threading.Thread(target=_end_with_stdin, daemon=True).start()
     if granian:
         _serve_on_granian(app, packages)
@@ -119,7 +119,7 @@ def serve(app: Any, *packages: str, granian: bool = False) -> None:
     listener.listen(1024)
     _tell(listener.getsockname()[1], (*packages, "uvicorn", "uvloop", "httptools"))
     config = uvicorn.Config(
-        app, loop="uvloop", http="httptools", access_log=False, log_level="error", timeout_graceful_shutdown=1
+        app, loop="uvloop", http=http, access_log=False, log_level="error", timeout_graceful_shutdown=1
     )
     uvicorn.Server(config).run(sockets=[listener])
 
