@@ -110,7 +110,10 @@ def options() -> Options:
 
 
 def serve(app: Any, *packages: str, granian: bool = False, http: str = "httptools") -> None:
-    """`http` is uvicorn's protocol: what the framework's own `run` takes. Serve on a free port of the loopback, told on stdout, until stdin ends: so it ends with whoever started it."""
+    """Serve on a free port of the loopback, told on stdout, until stdin ends: so it ends with whoever started it.
+
+    `http` is uvicorn's protocol: the one that the framework's own `run` takes.
+    """
     threading.Thread(target=_end_with_stdin, daemon=True).start()
     if granian:
         _serve_on_granian(app, packages)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import logging
+import time
 from collections.abc import MutableMapping
 from typing import Any
 
@@ -10,8 +13,13 @@ import pytest
 
 from headrace.exceptions import InvalidRequest, ParseError
 from headrace.protocol.jsonrpc import decode
+from headrace.redaction import log_failure, secrets_of
+from headrace.server.http1 import Limits as HeadLimits
+from headrace.server.http1 import Refused, parse_head
 from headrace.transports.http.pace import Clocks, Limits
 from headrace.transports.http.stream import Stream
+
+from .wire import SECONDS, Connection, serving
 
 DEEP = b"[" * 70
 
@@ -61,3 +69,63 @@ async def test_a_stream_that_is_aborted_before_its_first_byte_ends() -> None:
     async with asyncio.timeout(5):
         await stream.hold(gone)
     assert stream.closed
+
+
+def test_a_request_line_is_never_taken_for_a_header_that_was_seen_before() -> None:
+    """Each was remembered under its text, so one came out as the other and the parser broke."""
+    line, host = b"GET / HTTP/1.1", b"Host: a"
+    with pytest.raises(Refused):
+        parse_head(b"\r\n".join([line, line, host]), HeadLimits(), {})
+    seen: dict[bytes, Any] = {}
+    parse_head(b"\r\n".join([line, host]), HeadLimits(), seen)
+    with pytest.raises(Refused):
+        parse_head(b"\r\n".join([host, host]), HeadLimits(), seen)
+
+
+async def test_no_continue_in_the_middle_of_an_answer() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"first", "more_body": True})
+        await receive()
+        await send({"type": "http.response.body", "body": b"second"})
+
+    head = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n"
+    async with serving(app, lifespan="off") as served, await Connection.open(served.port) as client:
+        client.write(head)
+        assert (await client.head())[0] == 200
+        assert await client.chunk() == b"first"
+        client.write(b"hi")
+        assert await client.chunk() == b"second"
+
+
+async def test_an_app_hears_that_the_client_of_a_large_body_has_left() -> None:
+    """Reading was halted for the body, and never went on."""
+    read, left = asyncio.Event(), asyncio.Event()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        while (await receive())["more_body"]:
+            pass
+        read.set()
+        assert (await receive())["type"] == "http.disconnect"
+        left.set()
+
+    async with serving(app, lifespan="off") as served, asyncio.timeout(SECONDS):
+        async with await Connection.open(served.port) as client:
+            client.write(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 200000\r\n\r\n" + bytes(200_000))
+            await read.wait()
+        await left.wait()
+
+
+@pytest.mark.parametrize("text", ["0" * 19_000, "0" * 3_000_000, "secret 0000001x"])
+@pytest.mark.parametrize("count", [200, 40_000])
+def test_many_values_and_a_long_text_are_logged_in_no_time(
+    text: str, count: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """They were one pattern, which took seconds to compile; and what came after the first 2000 was not hidden."""
+    values = ["0" * (2_000_000 // count) + f"{n}x" for n in range(count)] + ["secret", "0000001x"]
+    secrets = secrets_of(json.dumps({"arguments": {"values": values}}).encode(), None)
+    begun = time.perf_counter()
+    log_failure(logging.getLogger("headrace.test"), ValueError(text), secrets, "failed")
+    assert time.perf_counter() - begun < 2
+    assert "secret" not in caplog.text
+    assert "0000001x" not in caplog.text

@@ -79,9 +79,10 @@ def test_a_bucket() -> None:
     clock.now += 0.4
     assert buckets.take("a") == pytest.approx(0.1), "what is refused costs nothing"
     clock.now += 0.1
-    assert buckets.wait("a") == pytest.approx(0.0)
     assert buckets.take("a") == 0.0
-    assert buckets.wait("a") == pytest.approx(0.5)
+    assert buckets.take("a") == pytest.approx(0.5)
+    buckets.give_back("a")
+    assert [bool(buckets.take("a")) for _ in range(2)] == [False, True]
     clock.now += 60
     assert [bool(buckets.take("a")) for _ in range(5)] == [False] * 4 + [True], "no more than a burst is saved up"
 
@@ -234,6 +235,20 @@ async def test_guessing_tokens_ends_before_the_verifier() -> None:
         assert asked == ["guess-0", "guess-1", "guess-2"]
         assert (await ask(found.at("192.0.2.1", "ann"))).status == 429, "the address is shut for its time"
         assert (await ask(found.at("192.0.2.2", "ann"))).status == 200
+
+
+async def test_guesses_at_once_reach_the_verifier_no_more_often() -> None:
+    asked: list[str] = []
+
+    async def verify(token: str) -> AccessToken | None:
+        asked.append(token)
+        await asyncio.sleep(0)
+        return None
+
+    async with clients(server(auth=CallableTokenVerifier(verify)), rate_limit="1/h:3") as found:
+        replies = await asyncio.gather(*(ask(found.at("192.0.2.1", f"guess-{number}")) for number in range(20)))
+    assert sorted(reply.status for reply in replies) == [401] * 3 + [429] * 17
+    assert len(asked) == 3
 
 
 async def test_a_verifier_that_is_out_of_order_costs_nobody_anything() -> None:

@@ -93,11 +93,12 @@ def parse_head(block: bytes, limits: Limits, seen: Seen) -> Head:
         raise _long_line(limits)
     if len(lines) > limits.headers or len(block) - len(first) > limits.header_bytes:
         raise _large_head(limits)
-    line: RequestLine | None = seen.get(first)
+    key = first + b"\r\n"  # no header is remembered by that
+    line: RequestLine | None = seen.get(key)
     if line is None:
         line = _request_line(first)
         if len(first) < _MAX_SEEN:
-            seen[first] = line
+            seen[key] = line
     headers: list[tuple[bytes, bytes]] = []
     for each in lines:
         field: tuple[bytes, bytes] | None = seen.get(each)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import struct
 import sys
 from socket import SO_LINGER, SOL_SOCKET
@@ -17,26 +18,41 @@ from .http1_exchange import App
 if TYPE_CHECKING:
     import uvicorn
 
+UNSENT = 128 * 1024
+"""Bytes that the kernel takes before it can send them."""
+
 if sys.platform == "linux":
     import fcntl
     import termios
 
     def unsent(transport: asyncio.BaseTransport) -> int:
         """Bytes that the kernel still holds for the client, or that it has not acknowledged."""
-        socket = transport.get_extra_info("socket")
+        found = transport.get_extra_info("socket")
         try:
-            held = fcntl.ioctl(socket.fileno(), termios.TIOCOUTQ, bytes(4)) if socket is not None else b""
+            held = fcntl.ioctl(found.fileno(), termios.TIOCOUTQ, bytes(4)) if found is not None else b""
         except (OSError, ValueError):  # it is closed
             return 0
         return int.from_bytes(held, sys.byteorder)
+
+    def hold_little(transport: asyncio.BaseTransport) -> None:
+        """The kernel takes no megabytes for a client that does not read them."""
+        found = transport.get_extra_info("socket")
+        if found is not None and found.family != socket.AF_UNIX:
+            try:
+                found.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)
+            except OSError:  # it is closed
+                pass
 else:
+
+    def hold_little(transport: asyncio.BaseTransport) -> None:
+        """This system is not asked to."""
 
     def unsent(transport: asyncio.BaseTransport) -> int:
         """This system does not tell."""
         return 0
 
 
-__all__ = ["ANSWER", "BODY", "CLOSING", "HALF_CLOSED", "HEAD", "IDLE", "Common", "cut_off", "unsent"]
+__all__ = ["ANSWER", "BODY", "CLOSING", "HALF_CLOSED", "HEAD", "IDLE", "Common", "cut_off", "hold_little", "unsent"]
 
 access_logger = logging.getLogger("uvicorn.access")
 

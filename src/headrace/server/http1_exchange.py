@@ -143,10 +143,8 @@ class Exchange:
         if self.complete or (self._gone and self.more_body):
             return {"type": "http.disconnect"}
         body, self._body = self._body, b""
-        if self.more_body:
-            self._protocol.go_on()
-        else:
-            self._told = True
+        self._protocol.go_on()  # whole or not: who does not read does not hear the client leave
+        self._told = not self.more_body
         return {"type": "http.request", "body": body, "more_body": self.more_body}
 
     def _wake(self) -> None:
@@ -196,6 +194,7 @@ class Exchange:
         self._no_body = self._no_body or status in (204, 304)
         if self.more_body and (self._expects or protocol.body_left > DRAINED):
             self.keep_alive = False
+        self._expects = False  # too late: it would stand in the middle of the answer
         if self._line is not None:
             self._log_access(self._line, status)
         line = _STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status

@@ -16,11 +16,12 @@ import asyncio
 import contextvars
 import logging
 import re
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from ..transports.http.pace import Lasting
 from .http1 import Chunks, Head, Limits, Refused, Seen, check_beginning, parse_head
-from .http1_common import ANSWER, BODY, CLOSING, HALF_CLOSED, HEAD, IDLE, Common, cut_off, unsent
+from .http1_common import ANSWER, BODY, CLOSING, HALF_CLOSED, HEAD, IDLE, Common, cut_off, hold_little, unsent
 from .http1_exchange import DRAINED, Exchange, refusal
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ class HardenedProtocol(asyncio.Protocol):
         self.state.connections.add(self)
         self._tls = transport.get_extra_info("sslcontext") is not None
         self.scope = common.scope(transport)
+        hold_little(transport)
         if len(self.state.connections) > self.limits.connections:
             self._refuse(503, "Too many connections: try again later")
 
@@ -277,20 +279,20 @@ class HardenedProtocol(asyncio.Protocol):
     def _refuse(self, status: int, text: str) -> None:
         """Answer in the place of the app, and close."""
         logger.info("Refused with %d: %s", status, text)
-        exchange = self._exchange
-        if exchange is None or not exchange.started:
+        if self._exchange is None or not self._exchange.started:
             self.state.total_requests += 1
             self.write(refusal(status, text, self.common.default_lines(self.state.default_headers)))
         self._linger()
 
     def _linger(self) -> None:
         """Close, but so that the answer is not lost: what the client still sends is dropped meanwhile."""
-        self._drop()
         if self._tls or self._half_closed or self._transport.is_closing():
-            self._transport.close()
+            self._close()
         else:
+            self._drop()
             self.go_on()
-            self._transport.write_eof()
+            with suppress(OSError):  # the client has reset the connection, and the loop is about to say so
+                self._transport.write_eof()
 
     def _close(self) -> None:
         """Close once all is written; the clock sees to it that this does not take for ever."""

@@ -69,10 +69,6 @@ class Buckets:
     def __len__(self) -> int:
         return len(self._full_at)
 
-    def wait(self, caller: str) -> float:
-        """Seconds until the caller's bucket has a token; 0.0 where it has one. Takes none."""
-        return max(0.0, self._full_at.get(caller, 0.0) - self._clock() - self._depth)
-
     def take(self, caller: str) -> float:
         """Take a token: 0.0; or the seconds until there is one."""
         now, buckets = self._clock(), self._full_at
@@ -86,6 +82,11 @@ class Buckets:
         buckets[caller] = max(full_at, now) + self._interval
         buckets.move_to_end(caller)
         return 0.0
+
+    def give_back(self, caller: str) -> None:
+        """The token that was taken last."""
+        if caller in self._full_at:
+            self._full_at[caller] -= self._interval
 
     def _make_room(self, now: float) -> None:
         """Forget full buckets, two for one that comes, so that what is kept follows what is in use."""

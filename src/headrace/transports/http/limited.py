@@ -26,17 +26,19 @@ def limited(buckets: Buckets, authenticate: Authenticate | None) -> Authenticate
 
     async def enter(scope: Scope) -> Principal | None:
         address = caller_of(None, scope)
+        # Paid before the verifier is asked: of many guesses at once no more reach it than of many in turn.
+        _pay(buckets.take(address))
         if authenticate is None:
-            _pay(buckets.take(address))
             return None
-        _pay(buckets.wait(address))
         try:
             principal = await authenticate(scope)
         except Denied as denied:
-            if denied.refusal.status < 500:
-                buckets.take(address)
+            if denied.refusal.status >= 500:
+                buckets.give_back(address)
             raise
-        _pay(buckets.take(address if principal is None else caller_of(principal.id, scope)))
+        if principal is not None:
+            buckets.give_back(address)
+            _pay(buckets.take(caller_of(principal.id, scope)))
         return principal
 
     return enter
