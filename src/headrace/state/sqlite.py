@@ -109,8 +109,9 @@ class SqliteRecordStore:
         """
         connection = self._connected()
         if now - self._swept > _SWEEP_SECONDS or now < self._swept:
-            self._swept = now
-            connection.execute(_SWEEP, (now, _SWEEP_ROWS))
+            # What is left is for the next change, or whoever writes faster would fill the disk.
+            if connection.execute(_SWEEP, (now, _SWEEP_ROWS)).rowcount < _SWEEP_ROWS:
+                self._swept = now
         cursor = connection.execute(statement, values)
         row = cursor.fetchone()
         cursor.close()

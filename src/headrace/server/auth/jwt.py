@@ -83,7 +83,7 @@ class JWTVerifier(TokenVerifier):
             compact = read_compact(token, _TYPES, _MAX_BYTES)
             await self._check_signature(compact)
             claims = compact.claims()
-            if str(compact.header.get("typ", "")).lower() in ("jwt", ""):
+            if not str(compact.header.get("typ", "")).lower().endswith("at+jwt"):
                 _check_is_access_token(claims)
             return access_token_of(
                 token, claims, issuers=self.issuer, audience=self._audience, leeway=self.leeway_seconds

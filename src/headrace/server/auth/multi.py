@@ -21,7 +21,8 @@ class MultiAuth(AuthProvider):
 
     Routes and challenges are those of the server. Each verifier's own `required_scopes` hold for its tokens. One that
     fails inside lets nobody in: the next is asked, and if none accepts the token the failure is raised (503). Users of
-    one verifier are never those of another, whatever their tokens say. Raises ValueError without any of them.
+    one verifier are never those of another, whatever their tokens say. `dpop` without one: the strictest of theirs.
+    Raises ValueError without any of them.
     """
 
     def __init__(
@@ -53,6 +54,9 @@ class MultiAuth(AuthProvider):
         self.cache_seconds = min(each.cache_seconds for each in self.sources.values())
         if server is not None:
             self._follow(server)
+        # What one demands holds for all: it must not be lost.
+        checks = [each.dpop for each in self.sources.values() if each.dpop is not None]
+        self.dpop = self.dpop or next((each for each in checks if each.required), checks[0] if checks else None)
 
     def _follow(self, server: AuthProvider) -> None:
         """Raises ValueError where the server's routes would name another resource than this checks."""
@@ -61,7 +65,6 @@ class MultiAuth(AuthProvider):
             if own not in (None, getattr(server, name)):
                 raise ValueError(f"Give {name} to the server of MultiAuth alone: its routes name the resource")
             setattr(self, name, getattr(server, name))
-        self.dpop = self.dpop or server.dpop
 
     async def verify_token(self, token: str) -> AccessToken | None:
         failure: Exception | None = None

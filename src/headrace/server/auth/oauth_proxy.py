@@ -22,6 +22,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from ...exceptions import FetchError, StoreError
+from ...redaction import log_failure
 from .challenge import serving
 from .oauth.browser import Binding
 from .oauth.contract import AuthorizationParams, AuthorizeError, OAuthClientInformationFull, TokenError
@@ -44,6 +45,8 @@ _STATE = "oauth-upstream-state"
 _STATE_SECONDS = 600
 _CONSENT = "oauth-consent"
 _REMEMBERED_SECONDS = 30 * 24 * 3600
+_TIMES_ONWARD = 5
+"""A user may come back from the provider and go there again, with a record each time."""
 _ERROR = re.compile(r"[a-z_]{1,40}")
 _NOT_KEPT = {"cache-control": "no-store", "referrer-policy": "no-referrer"}
 
@@ -116,9 +119,8 @@ class OAuthProxy(StoredOAuthProvider):
             identity_assertion=options.get("identity_assertion"),
         )
         self.reads_client_documents = options.get("enable_cimd", True)
-        patterns = options.get("allowed_client_redirect_uris")
-        check_patterns(patterns or ())
-        self.redirect_patterns = patterns
+        self.redirect_patterns = options.get("allowed_client_redirect_uris")
+        check_patterns(self.redirect_patterns or ())
         self.token_verifier: AuthProvider | None = verifier
         self.consent = options.get("require_authorization_consent", True)
         self.forward_pkce = True
@@ -156,6 +158,9 @@ class OAuthProxy(StoredOAuthProvider):
         reset = serving.set(serving.get() or (self.resources or [None])[0])
         try:
             return await self.token_verifier.verify_token(tokens.access_token)
+        except Exception as error:  # its text may have the token, as in a URL that was asked
+            log_failure(logger, error, [tokens.access_token], "The verifier of the identity provider's tokens failed")
+            raise UpstreamDown("The identity provider's token can't be verified now") from None
         finally:
             serving.reset(reset)
 
@@ -232,12 +237,11 @@ class OAuthProxy(StoredOAuthProvider):
 
     async def _onward(self, id: str, transaction: Transaction, browser: str) -> str:
         """The provider's URL for one browser, which alone may come back from it."""
-        upstream = await self.upstream()
-        state, pending = (
-            secrets.token_urlsafe(32),
-            _Pending(
-                transaction=id, browser=browser, verifier=secrets.token_urlsafe(48), nonce=secrets.token_urlsafe(16)
-            ),
+        upstream, state = await self.upstream(), secrets.token_urlsafe(32)
+        if not await self.is_within(_TIMES_ONWARD, "onward", id, _STATE_SECONDS):
+            raise AuthorizeError("invalid_request", "This login was tried too often: start again in your program")
+        pending = _Pending(
+            transaction=id, browser=browser, verifier=secrets.token_urlsafe(48), nonce=secrets.token_urlsafe(16)
         )
         await self.records.put(_STATE, state, msgspec.json.encode(pending), ttl=_STATE_SECONDS)
         parameters = {
@@ -291,7 +295,7 @@ class OAuthProxy(StoredOAuthProvider):
         error = answer.get("error")
         if error is not None:
             code = error if _ERROR.fullmatch(error) else "server_error"
-            raise AuthorizeError(code, _described(answer.get("error_description")))
+            raise AuthorizeError(code, answer.get("error_description"))
         transaction = await self._waiting(pending.transaction)
         try:
             tokens = await upstream.exchange(
@@ -380,10 +384,3 @@ def _asking(transaction: Transaction, server: str) -> Asking:
 def _consent_key(browser: str, transaction: Transaction) -> str:
     parts = [browser, transaction.client_id, transaction.redirect_uri]
     return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()
-
-
-def _described(text: str | None) -> str | None:
-    """As RFC 6749, 4.1.2.1, allows it: printable ASCII without quote and backslash."""
-    if text is None:
-        return None
-    return "".join(each if " " <= each <= "~" and each not in '"\\' else " " for each in text)[:300]

@@ -20,6 +20,8 @@ __all__ = ["ALGORITHMS", "check_claims", "check_signature", "given_keys", "read_
 ALGORITHMS = tuple(ASYMMETRIC)
 """A key of the signer's own, never a shared secret."""
 _MAX_BYTES = 16 * 1024
+_MAX_TRIED = 8
+"""Keys for one assertion: whoever has a client brings its keys, and each costs time."""
 _SKEW = 30
 _LONGEST = 3600
 """Seconds that an assertion may be good for: as long its id is remembered."""
@@ -33,10 +35,9 @@ def read_assertion(token: str, *types: str) -> tuple[Compact, dict[str, Any]]:
 
 def check_signature(token: Compact, keys: Sequence[SigningKey]) -> None:
     """That one of the keys made it: the one it names, where it names one. Raises BadToken."""
-    for each in keys:
-        if each.fits(token.header["alg"], token.header.get("kid")) and token.signed_with(each.key):
-            return
-    raise BadToken("The assertion is signed with no key of its issuer")
+    fitting = [each for each in keys if each.fits(token.header["alg"], token.header.get("kid"))]
+    if not any(token.signed_with(each.key) for each in fitting[:_MAX_TRIED]):
+        raise BadToken("The assertion is signed with no key of its issuer")
 
 
 def given_keys(jwks: Mapping[str, Any] | None) -> list[SigningKey]:

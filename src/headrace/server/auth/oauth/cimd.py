@@ -19,7 +19,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from ....exceptions import FetchError
+from ....exceptions import FetchError, ParseError
+from ....protocol.json_bounds import check_text
 from ....transports.http.fetch import Fetched, Resolve, fetch, resolve_name
 from .contract import OAuthClientInformationFull, RegistrationError
 from .redirects import parse_uri
@@ -110,8 +111,9 @@ class ClientDocuments:
 
 def _read_keys(_: str, answer: Fetched) -> Mapping[str, Any]:
     try:
+        check_text(answer.body)
         return msgspec.json.decode(answer.body, type=dict[str, Any])
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except (ParseError, msgspec.DecodeError):
         raise _refused("it is no JWK set") from None
 
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import logging
-from typing import Unpack
+from collections.abc import Mapping
+from typing import Unpack, cast
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from ....exceptions import StoreError
-from ....state.rates import Buckets, RateLimit
+from ....state.rates import Buckets, RateLimit, caller_of
 from .browser import Binding
 from .contract import AuthorizationParams, AuthorizeError, OAuthClientInformationFull, TokenError
-from .grants import Transaction
+from .grants import Grant, Transaction
 from .pages import Asking, error_page, onward_page, sign_in_page
 from .parameters import Parameters, of_form, of_query
 from .passwords import Users, authenticator_of
@@ -26,6 +27,8 @@ logger = logging.getLogger(__name__)
 ATTEMPTS = 5
 """Wrong passwords for one login."""
 ATTEMPTS_PER_NAME = RateLimit(per_second=1 / 60, burst=10)
+WRONG_PER_NETWORK = RateLimit(per_second=0.5, burst=30)
+"""Wrong passwords, each of which costs this server as much as a right one."""
 _MAX_NAME = 256
 _AT_ONCE = 8
 """Passwords that are checked at the same time: each takes a core and memory."""
@@ -54,7 +57,9 @@ class EmbeddedOAuthProvider(StoredOAuthProvider):
     def __init__(self, base_url: str, *, users: Users, **options: Unpack[StoredOptions]) -> None:
         super().__init__(base_url, **options)
         self._authenticate = authenticator_of(users)
+        self._table = frozenset(cast("Mapping[str, str]", users)) if isinstance(users, Mapping) else None
         self._names = Buckets(ATTEMPTS_PER_NAME)
+        self._networks = Buckets(WRONG_PER_NETWORK)
         self._checking = 0
         self._binding = Binding(self.secret_keys[0], self.base_url)
 
@@ -63,6 +68,11 @@ class EmbeddedOAuthProvider(StoredOAuthProvider):
 
     def routes(self) -> list[Route]:
         return [Route("/login", self._login, methods=["GET", "POST"], name="oauth-login")]
+
+    async def renewed(self, grant: Grant, scopes: list[str]) -> Grant:
+        if self._table is not None and grant.subject not in self._table:
+            raise TokenError("invalid_grant", "This user is not known here any more")
+        return grant
 
     async def _login(self, request: Request) -> Response:
         try:
@@ -87,13 +97,16 @@ class EmbeddedOAuthProvider(StoredOAuthProvider):
         self._check(browser is not None)
         if form.get("answer") == "deny":
             return onward_page(await self.refuse(id, "access_denied", "The user said no"))
-        name, password = form.get("username", ""), form.get("password", "")
+        name, password, network = form.get("username", ""), form.get("password", ""), caller_of(None, request.scope)
+        if self._networks.take(network):
+            raise TokenError("invalid_request", "Too many wrong passwords came from your network: try again later")
         if not await self._may_try(id, name):
             return onward_page(await self.refuse(id, "access_denied", "Too many wrong passwords"))
         subject = await self._subject(name, password)
         if subject is None:
             problem = "User name or password are wrong"
             return self._page(transaction, id, browser or "", problem)
+        self._networks.give_back(network)
         return onward_page(await self.complete(id, subject=subject, claims={"preferred_username": name}))
 
     def _page(self, transaction: Transaction, id: str, browser: str, problem: str | None = None) -> Response:
@@ -119,10 +132,9 @@ class EmbeddedOAuthProvider(StoredOAuthProvider):
 
     async def _may_try(self, id: str, name: str) -> bool:
         """Counted before the password is checked, so that many tries at once are counted, too."""
-        for number in range(ATTEMPTS):
-            if await self.use_once(f"password {id}", str(number), TRANSACTION_SECONDS):
-                return self._names.take(name.casefold()[:_MAX_NAME]) == 0
-        return False
+        if not await self.is_within(ATTEMPTS, "password", id, TRANSACTION_SECONDS):
+            return False
+        return self._names.take(name.casefold()[:_MAX_NAME]) == 0
 
     async def _subject(self, name: str, password: str) -> str | None:
         if self._checking >= _AT_ONCE:

@@ -53,6 +53,8 @@ ID_JAG_PROFILE = "urn:ietf:params:oauth:grant-profile:id-jag"
 _WELL_KNOWN = ("/.well-known/oauth-authorization-server", "/.well-known/openid-configuration")
 _NO_STORE = {"cache-control": "no-store", "pragma": "no-cache"}
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+(?: [\x21\x23-\x5b\x5d-\x7e]+)*")
+_MAX_STATE = 4096
+"""It is kept until the user has answered."""
 _CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")
 _VERIFIER = re.compile(r"[A-Za-z0-9._~-]{43,128}")
 
@@ -169,6 +171,8 @@ class AuthorizationServer:
         if parameters.get("response_mode", "query") != "query":
             raise TokenError("invalid_request", "response_mode must be query")
         _check_grant(client, "authorization_code")
+        if len(parameters.get("state", "")) > _MAX_STATE:
+            raise TokenError("invalid_request", f"state is longer than {_MAX_STATE} characters")
         challenge = parameters.require("code_challenge")
         if parameters.get("code_challenge_method") != "S256":
             raise TokenError("invalid_request", "code_challenge_method must be S256")

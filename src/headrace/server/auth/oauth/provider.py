@@ -149,6 +149,13 @@ class OAuthProvider(AuthProvider):
         """Whether it is the first time, which holds for so long. Without a place to remember it: never."""
         return False
 
+    async def is_within(self, times: int, kind: str, id: str, seconds: float) -> bool:
+        """Whether it is one of the first so many times within so many seconds, also of many at once."""
+        for number in range(times):
+            if await self.use_once(f"{kind} {id}", str(number), seconds):
+                return True
+        return False
+
     # What it is to an app
 
     reads_client_documents = False

@@ -15,6 +15,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from ....exceptions import ParseError
+from ....protocol.json_bounds import check_text
 from ....state.records import RecordStore
 from .contract import OAuthClientInformationFull, RegistrationError
 from .redirects import check_redirect_uri, is_loopback, parse_uri
@@ -82,10 +84,11 @@ def read_registration(
 def decode_metadata(document: bytes) -> OAuthClientInformationFull:
     """The members that are known; null counts as absent. Raises RegistrationError."""
     try:
+        check_text(document)
         members = msgspec.json.decode(document, type=dict[str, Any])
         present = {name: value for name, value in members.items() if value is not None}
         return msgspec.convert(present, type=OAuthClientInformationFull)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ParseError, msgspec.DecodeError) as error:
         raise _refused(f"This is no client metadata in JSON: {' '.join(str(error).split())[:200]}") from None
 
 

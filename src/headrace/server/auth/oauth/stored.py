@@ -40,6 +40,8 @@ __all__ = ["StoredOAuthProvider", "StoredOptions"]
 logger = logging.getLogger(__name__)
 
 TRANSACTION_SECONDS = 600
+MAX_TRANSACTIONS = 20_000
+"""Whoever asks begins one: they must not fill the disk."""
 CODE_SECONDS = 120
 _TRANSACTION = "oauth-transaction"
 _OPENED = "oauth-opened"
@@ -102,7 +104,8 @@ class StoredOAuthProvider(OAuthProvider):
         store, given = options.get("store"), options.get("secret_key") or Settings.load().secret_key
         if store is not None and given is None and not isinstance(store, MemoryRecordStore):
             logger.warning("Without HEADRACE_SECRET_KEY what is in the store can't be read after a restart")
-        self.secret_keys = _keys(given)
+        # Each issuer has keys of its own: what one begins no other ends, though both have one store and one secret.
+        self.secret_keys = [f"{self.issuer} {key}" for key in _keys(given)]
         self.records: RecordStore = SealedRecords(store or MemoryRecordStore(), *self.secret_keys)
         self.access_token_seconds = options.get("access_token_seconds", 3600)
         self.refresh_token_seconds = options.get("refresh_token_seconds", 30 * 24 * 3600)
@@ -135,6 +138,8 @@ class StoredOAuthProvider(OAuthProvider):
 
     async def begin(self, client: OAuthClientInformationFull, params: AuthorizationParams) -> str:
         """Keep the request; the id of its transaction, which is good for ten minutes. Whoever has it can answer."""
+        if await self.records.count(_TRANSACTION) >= MAX_TRANSACTIONS:
+            raise AuthorizeError("temporarily_unavailable", "Too many logins have begun: try again in ten minutes")
         id = secrets.token_urlsafe(32)
         transaction = Transaction(
             client_id=client.client_id,
@@ -246,16 +251,12 @@ class StoredOAuthProvider(OAuthProvider):
         before, grant = await self._used(refresh_token.token, client, code=False, seconds=self.refresh_token_seconds)
         try:
             renewed = await self.renewed(msgspec.structs.replace(grant), scopes)
-        except TokenError as error:
-            if error.error == "invalid_grant":
+        except BaseException as error:
+            if isinstance(error, TokenError) and error.error == "invalid_grant":
                 await self._grants.end(grant.id)
                 self.forget()
-            else:
+            else:  # something is out of order: the client may come again with what it has
                 await self._grants.replace(grant, before)
-            raise
-        except BaseException:
-            # Something is out of order: the client may come again with what it has.
-            await self._grants.replace(grant, before)
             raise
         if renewed != grant and not await self._grants.replace(grant, renewed):
             raise TokenError("invalid_grant", "It was revoked")
@@ -323,7 +324,7 @@ class StoredOAuthProvider(OAuthProvider):
             await self._end(grant)
 
     async def use_once(self, kind: str, id: str, seconds: float) -> bool:
-        key = hashlib.sha256(id.encode()).hexdigest()
+        key = hashlib.sha256(id.encode("utf-8", "surrogatepass")).hexdigest()
         return await self.records.swap(_USED, f"{kind} {key}", None, b"1", ttl=max(seconds, 1.0))
 
     @property
@@ -346,13 +347,13 @@ class StoredOAuthProvider(OAuthProvider):
     async def _used(
         self, secret: str, client: OAuthClientInformationFull, *, code: bool, seconds: float
     ) -> tuple[Grant, Grant]:
+        # First: were the secret used when a store fails, the client could not come again.
+        await renew_client(self.records, client.client_id)
         try:
-            used = await self._grants.use(secret, client.client_id, code=code, expires_at=time.time() + seconds)
+            return await self._grants.use(secret, client.client_id, code=code, expires_at=time.time() + seconds)
         except Reused as reused:
             await self._end(reused.grant)
             raise
-        await renew_client(self.records, client.client_id)
-        return used
 
     async def _end(self, grant: Grant) -> None:
         await self._grants.end(grant.id)

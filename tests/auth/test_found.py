@@ -1,0 +1,244 @@
+"""What attackers found in the authorization parts, so that it stays found."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from joserfc import jws, jwt
+from joserfc.jwk import ECKey, RSAKey
+
+from headrace.exceptions import StoreError
+from headrace.server.auth import AccessToken, JWTVerifier, MultiAuth, RSAKeyPair
+from headrace.server.auth.compact import BadToken, Compact
+from headrace.server.auth.oauth import embedded, stored
+from headrace.server.auth.oauth.assertions import check_signature, given_keys, read_assertion
+from headrace.server.auth.oauth.contract import AuthorizationParams, AuthorizeError, OAuthClientInformationFull
+from headrace.server.auth.oauth.embedded import InMemoryOAuthProvider
+from headrace.server.auth.oauth.passwords import hash_password
+from headrace.server.auth.oauth.upstream import UpstreamDown, UpstreamTokens
+from headrace.server.auth.oauth_proxy import OAuthProxy
+from headrace.server.auth.verifiers import CallableTokenVerifier, StaticTokenVerifier
+from headrace.state.memory_records import MemoryRecordStore
+from headrace.state.rates import RateLimit
+from headrace.state.sqlite import SqliteRecordStore
+
+from .oauth_app import (
+    CHALLENGE,
+    CLIENT_KEY,
+    CODE_FORM,
+    ISSUER,
+    QUERY,
+    REDIRECT,
+    SECRET,
+    changed,
+    query_of,
+    running,
+)
+from .test_oauth_proxy import KEY, idp, proxy_of, serving
+from .test_sign_in import Login, onward, signing_in
+from .upstream import Upstream
+
+__all__ = ["idp"]
+
+PROGRAM = OAuthClientInformationFull(client_id="program", redirect_uris=[REDIRECT], token_endpoint_auth_method="none")
+ASKED = AuthorizationParams(code_challenge=CHALLENGE, redirect_uri=REDIRECT, scopes=["read"], resource=f"{ISSUER}/mcp")
+BY_KEY = (
+    ("grant_type", "refresh_token"),
+    ("refresh_token", "none"),
+    ("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"),
+)
+
+
+async def test_one_server_does_not_finish_what_another_began() -> None:
+    """With one store and one secret a user of the one could else log in at the other."""
+    store = MemoryRecordStore()
+    one, other = (
+        InMemoryOAuthProvider(url, store=store, secret_key=KEY, clients=[PROGRAM])
+        for url in (ISSUER, "https://other.example")
+    )
+    id = await one.begin(PROGRAM, ASKED)
+    assert await other.transaction(id) is None
+    with pytest.raises(AuthorizeError):
+        await other.complete(id, subject="somebody of the other")
+    code = (await one.complete(id, subject="alice")).partition("code=")[2].partition("&")[0]
+    assert await other.load_authorization_code(PROGRAM, code) is None
+    assert await one.load_authorization_code(PROGRAM, code) is not None
+
+
+class _ClientsFail(MemoryRecordStore):
+    failing = False
+
+    async def swap(
+        self, kind: str, key: str, expected: bytes | None, value: bytes, *, ttl: float | None = None
+    ) -> bool:
+        if self.failing and kind == "oauth-client":
+            raise StoreError("It is locked")
+        return await super().swap(kind, key, expected, value, ttl=ttl)
+
+
+async def test_a_store_that_fails_midway_uses_no_secret_up() -> None:
+    store = _ClientsFail()
+    async with running(store=store) as site:
+        known = {"redirect_uris": [REDIRECT], "token_endpoint_auth_method": "none"}
+        client = (await site.http.post("/register", json=known)).json()["client_id"]
+        code = query_of(await site.authorize(changed(QUERY, client_id=client)))["code"]
+        store.failing = True
+        assert (await site.redeem(code, client_id=client)).status_code == 503
+        store.failing = False
+        tokens = (await site.redeem(code, client_id=client)).json()
+        store.failing = True
+        assert (await site.refresh(tokens["refresh_token"], client)).status_code == 503
+        store.failing = False
+        assert (await site.refresh(tokens["refresh_token"], client)).status_code == 200
+
+
+@pytest.mark.parametrize("typ", ["JWT", "application/jwt", "Application/JWT", None])
+async def test_an_id_token_is_no_access_token_however_its_type_is_spelled(typ: str | None) -> None:
+    pair = RSAKeyPair.generate()
+    verifier = JWTVerifier(public_key=pair.public_key, audience="app")
+    claims = {"aud": "app", "sub": "alice", "exp": int(time.time()) + 60}
+    header = {"alg": "RS256"} | ({} if typ is None else {"typ": typ})
+    key = RSAKey.import_key(pair.private_key)
+    assert await verifier.verify_token(jwt.encode(header, claims, key)) is not None
+    assert await verifier.verify_token(jwt.encode(header, {**claims, "at_hash": "x"}, key)) is None
+
+
+def test_what_one_of_several_verifiers_demands_is_not_lost() -> None:
+    pair = RSAKeyPair.generate()
+
+    def verifier(dpop: str) -> JWTVerifier:
+        return JWTVerifier(public_key=pair.public_key, audience="app", dpop=dpop)
+
+    assert MultiAuth(verifiers=[verifier("off"), verifier("off")]).dpop is None
+    demanding = MultiAuth(server=StaticTokenVerifier({}), verifiers=[verifier("allowed"), verifier("required")]).dpop
+    assert demanding is not None
+    assert demanding.required
+
+
+def test_a_client_of_many_keys_costs_no_more_than_one_of_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = [ECKey.generate_key("P-256").as_dict(private=False) for _ in range(20)]
+    keys = given_keys({"keys": [{name: key[name] for name in ("kty", "crv", "x", "y")} for key in made]})
+    tried: list[Any] = []
+    monkeypatch.setattr(Compact, "signed_with", lambda self, key: tried.append(key))
+    token = jwt.encode({"alg": "ES256"}, {}, ECKey.generate_key("P-256"))
+    with pytest.raises(BadToken):
+        check_signature(read_assertion(token, "jwt")[0], keys)
+    assert (len(keys), len(tried)) == (20, 8)
+
+
+def _with_jti(escaped: str) -> str:
+    now = int(time.time())
+    claims = f'{{"iss": "key", "sub": "key", "aud": "{ISSUER}", "exp": {now + 60}, "jti": "{escaped}"}}'
+    return jws.serialize_compact({"alg": "ES256", "kid": "client"}, claims.encode(), CLIENT_KEY, algorithms=["ES256"])
+
+
+async def test_an_assertion_with_half_a_character_is_refused_like_another() -> None:
+    async with running() as site:
+        for expected in (400, 401):  # no such refresh token; then: used before
+            reply = await site.post("/token", [*BY_KEY, ("client_assertion", _with_jti(r"\ud800"))])
+            assert reply.status_code == expected, reply.text
+
+
+async def test_what_is_over_leaves_the_file_faster_than_it_comes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("headrace.state.sqlite._SWEEP_ROWS", 10)
+    store = SqliteRecordStore(tmp_path / "records")
+    try:
+        await asyncio.gather(*(store.put("short", str(each), b"", ttl=-1) for each in range(100)))
+        await store.close()
+        store = SqliteRecordStore(tmp_path / "records")  # its first change sweeps
+        for each in range(15):
+            await store.put("long", str(each), b"")
+        assert await store.count("short") < 20
+    finally:
+        await store.close()
+
+
+async def test_a_state_is_no_place_to_store_things() -> None:
+    async with running() as site:
+        assert "code" in query_of(await site.authorize(changed(QUERY, state="s" * 4096)))
+        assert query_of(await site.authorize(changed(QUERY, state="s" * 4097)))["error"] == "invalid_request"
+
+
+async def test_so_many_logins_wait_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stored, "MAX_TRANSACTIONS", 2)
+    async with signing_in() as site:
+        logins = [Login(site), Login(site)]
+        for login in logins:
+            await login.begin()
+        assert query_of(await site.authorize())["error"] == "temporarily_unavailable"
+        await logins[0].answer()
+        assert "transaction" in query_of(await site.authorize())
+
+
+async def test_wrong_passwords_of_one_network_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedded, "WRONG_PER_NETWORK", RateLimit(per_second=0.001, burst=3))
+    async with signing_in() as site:
+        for _ in range(5):  # right ones do not count
+            login = Login(site)
+            await login.begin()
+            assert "code" in onward(await login.answer())
+        login = Login(site)
+        await login.begin()
+        answers = [await login.answer(f"user {number}", "wrong") for number in range(4)]
+        assert ["User name or password are wrong" in each.text for each in answers] == [True] * 3 + [False]
+        assert "your network" in (await login.answer()).text
+
+
+async def test_a_user_who_is_gone_is_not_renewed() -> None:
+    users = {name: hash_password(name) for name in ("alice", "bob")}
+    async with signing_in(users, secret_key=KEY) as site:
+        login = Login(site)
+        await login.begin()
+        code = onward(await login.answer())["code"]
+        tokens = (await site.post("/token", changed(CODE_FORM, code=code))).json()
+        tokens = (await site.refresh(tokens["refresh_token"])).json()
+        site.provider._table = frozenset(["bob"])
+        reply = await site.refresh(tokens["refresh_token"])
+        assert (reply.status_code, reply.json()["error"]) == (400, "invalid_grant")
+        assert not await site.is_good(tokens["access_token"])
+
+
+async def test_a_login_goes_to_the_provider_a_few_times(idp: Upstream) -> None:
+    async with serving(proxy_of(idp)) as site, site.browser() as browser:
+        page = await site.authorize()
+        for _ in range(5):
+            await browser.allow(page)
+        reply = await browser.post("/consent", {**await browser.ask(page), "answer": "allow"})
+        assert reply.status_code == 400
+        assert "too often" in reply.text
+
+
+async def test_a_verifier_that_fails_does_not_tell_the_providers_token(caplog: pytest.LogCaptureFixture) -> None:
+    def fail(token: str) -> AccessToken:
+        raise OSError(f"GET /tokeninfo?access_token={token}")
+
+    proxy = OAuthProxy(
+        upstream_authorization_endpoint="https://idp.example/authorize",
+        upstream_token_endpoint="https://idp.example/token",
+        upstream_client_id="app",
+        upstream_client_secret=SECRET,
+        token_verifier=CallableTokenVerifier(fail),
+        base_url=ISSUER,
+        jwt_signing_key=KEY,
+    )
+    with pytest.raises(UpstreamDown) as raised:
+        await proxy.verify_upstream(UpstreamTokens(access_token="token-of-the-provider"))
+    assert "tokeninfo" in caplog.text
+    assert "token-of-the-provider" not in caplog.text + str(raised.value)
+
+
+@pytest.mark.parametrize("depth", [63, 964, 968])
+async def test_what_is_nested_too_deeply_is_no_client(depth: int) -> None:
+    """What can be read at one depth of the stack can't be written at another: the client's requests were 500."""
+    key = '{"kty": "EC", "x": ' + "[" * depth + "]" * depth + "}"
+    members = f'"redirect_uris": ["{REDIRECT}"], "token_endpoint_auth_method": "private_key_jwt"'
+    body = f'{{{members}, "jwks": {{"keys": [{key}]}}}}'
+    async with running() as site:
+        reply = await site.http.post("/register", content=body, headers={"content-type": "application/json"})
+        assert (reply.status_code, reply.json()["error"]) == (400, "invalid_client_metadata"), reply.text
