@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 if TYPE_CHECKING:
     from joserfc.jwk import Key
 
-__all__ = ["BadToken", "Compact", "algorithms_of", "read_compact", "require_joserfc"]
+__all__ = ["BadToken", "Compact", "algorithms_of", "base64url", "read_compact", "require_joserfc"]
 
 _COMPACT = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]*)\.([A-Za-z0-9_-]+)")
 _MAX_HEADER = 4096
@@ -95,12 +95,17 @@ def algorithms_of(key: Key) -> tuple[str, ...]:
     return ()
 
 
+def base64url(data: bytes) -> str:
+    """Without padding (RFC 7515, 2)."""
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
 def _decoded(text: str) -> bytes:
     try:
         data = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
     except (binascii.Error, ValueError):
         raise BadToken("It is no base64url") from None
-    if base64.urlsafe_b64encode(data).rstrip(b"=").decode() != text:
+    if base64url(data) != text:
         raise BadToken("It is no base64url in its only form")  # another text for the same token
     return data
 

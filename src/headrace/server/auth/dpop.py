@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import secrets
 import time
 import warnings
@@ -14,7 +13,7 @@ from urllib.parse import urlsplit
 
 from ...transports.http.answer import Headers
 from .challenge import ProofError
-from .compact import BadToken, Compact, algorithms_of, read_compact, require_joserfc
+from .compact import BadToken, Compact, algorithms_of, base64url, read_compact, require_joserfc
 
 if TYPE_CHECKING:
     from .provider import AccessToken
@@ -121,7 +120,7 @@ class DPoP:
         return compact.claims()
 
     def _check_request(self, claims: dict[str, Any], method: str, url: str, token: str) -> None:
-        digest = base64.urlsafe_b64encode(sha256(token.encode()).digest()).rstrip(b"=").decode()
+        digest = base64url(sha256(token.encode()).digest())
         if claims.get("htm") != method:
             raise BadToken("htm is another method")
         if not isinstance(claims.get("htu"), str) or _comparable(claims["htu"]) != _comparable(url):

@@ -29,12 +29,12 @@ from .oauth.contract import AuthorizationParams, AuthorizeError, OAuthClientInfo
 from .oauth.grants import Grant, Transaction
 from .oauth.logins import Logins, subject_of
 from .oauth.pages import Asking, consent_page, error_page, onward_page
-from .oauth.parameters import Parameters, of_form, of_query
+from .oauth.parameters import Parameters, of_form, of_query, s256
 from .oauth.provider import ClientRegistrationOptions
 from .oauth.proxy_options import ProxyOptions
 from .oauth.redirects import check_patterns
 from .oauth.stored import StoredOAuthProvider
-from .oauth.upstream import Upstream, UpstreamDown, UpstreamRefused, UpstreamTokens, challenge
+from .oauth.upstream import Upstream, UpstreamDown, UpstreamRefused, UpstreamTokens
 from .provider import AccessToken, AuthProvider
 
 __all__ = ["OAuthProxy", "ProxyOptions"]
@@ -252,7 +252,7 @@ class OAuthProxy(StoredOAuthProvider):
             "state": state,
         }
         if self.forward_pkce:
-            parameters |= {"code_challenge": challenge(pending.verifier), "code_challenge_method": "S256"}
+            parameters |= {"code_challenge": s256(pending.verifier), "code_challenge_method": "S256"}
         if self._options.get("forward_resource", True):
             parameters["resource"] = transaction.resource
         parameters |= self.more_parameters(pending.nonce)

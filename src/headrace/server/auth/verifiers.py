@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import inspect
-import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
@@ -14,15 +13,8 @@ from .provider import AccessToken, AuthProvider
 __all__ = ["CallableTokenVerifier", "DebugTokenVerifier", "StaticTokenVerifier", "TokenVerifier"]
 
 
-logger = logging.getLogger(__name__)
-
-
 class TokenVerifier(AuthProvider):
     """A provider that verifies tokens and has no routes. Subclass it and write `verify_token`."""
-
-    def refused(self, why: Exception) -> None:
-        """Tell the operator, to whom a client's 401 says nothing; `why` names nothing of the token."""
-        logger.info("A token is refused: %s", why)
 
 
 class StaticTokenVerifier(TokenVerifier):

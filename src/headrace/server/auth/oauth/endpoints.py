@@ -6,12 +6,10 @@ redirect URI only once the client and that URI are known to belong together; bef
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import logging
 import re
 import time
-from base64 import urlsafe_b64encode
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
@@ -36,7 +34,7 @@ from .contract import (
     TokenError,
 )
 from .pages import error_page
-from .parameters import Parameters, body_of, of_form, of_query
+from .parameters import SCOPES, Parameters, body_of, of_form, of_query, s256
 from .redirects import check_redirect_uri, matches
 from .registration import read_registration
 
@@ -52,7 +50,6 @@ JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 ID_JAG_PROFILE = "urn:ietf:params:oauth:grant-profile:id-jag"
 _WELL_KNOWN = ("/.well-known/oauth-authorization-server", "/.well-known/openid-configuration")
 _NO_STORE = {"cache-control": "no-store", "pragma": "no-cache"}
-_SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+(?: [\x21\x23-\x5b\x5d-\x7e]+)*")
 _MAX_STATE = 4096
 """It is kept until the user has answered."""
 _CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")
@@ -319,7 +316,7 @@ def _scopes_in(parameters: Parameters) -> list[str] | None:
     asked = parameters.get("scope")
     if asked is None:
         return None
-    if not _SCOPE.fullmatch(asked):
+    if not SCOPES.fullmatch(asked):
         raise TokenError("invalid_scope", "scope must be names with single blanks between them")
     return list(dict.fromkeys(asked.split(" ")))
 
@@ -331,8 +328,7 @@ def _check_scopes(asked: Iterable[str], allowed: Iterable[str]) -> None:
 
 
 def _answers(verifier: str, challenge: str) -> bool:
-    digest = urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=")
-    return hmac.compare_digest(digest, challenge.encode())
+    return hmac.compare_digest(s256(verifier).encode(), challenge.encode())
 
 
 def _is_over(expires_at: int | None) -> bool:

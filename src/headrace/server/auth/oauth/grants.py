@@ -7,7 +7,6 @@ lower than the grant's was used before, and ends the grant (RFC 9700, 2.2.2 and 
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import hmac
 import secrets
@@ -18,6 +17,7 @@ import msgspec
 from msgspec import Struct, field
 
 from ....state.records import RecordStore
+from ..compact import base64url
 from .contract import TokenError
 
 __all__ = ["Grant", "Grants", "Transaction"]
@@ -134,7 +134,7 @@ class Reused(TokenError):
 
 def _mac(seed: bytes, number: int) -> str:
     mac = hmac.digest(seed, f"headrace {number}".encode(), hashlib.sha256)
-    return base64.urlsafe_b64encode(mac).rstrip(b"=").decode()
+    return base64url(mac)
 
 
 def _left(grant: Grant) -> float:

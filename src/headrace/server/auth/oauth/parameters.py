@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from urllib.parse import parse_qsl
 
 from starlette.requests import Request
 
+from ..compact import base64url
 from .contract import TokenError
 
-__all__ = ["MAX_BYTES", "Parameters", "body_of", "of_form", "of_query"]
+__all__ = ["MAX_BYTES", "SCOPES", "Parameters", "body_of", "of_form", "of_query", "s256"]
 
 MAX_BYTES = 64 * 1024
 _MAX_FIELDS = 64
+SCOPES = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+(?: [\x21\x23-\x5b\x5d-\x7e]+)*")
+"""Names with single blanks between them (RFC 6749, 3.3)."""
 _FORM = "application/x-www-form-urlencoded"
+
+
+def s256(verifier: str) -> str:
+    """The code challenge of a code verifier (RFC 7636, 4.2)."""
+    return base64url(hashlib.sha256(verifier.encode()).digest())
 
 
 class Parameters(dict[str, str]):

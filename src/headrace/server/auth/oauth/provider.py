@@ -7,7 +7,6 @@ Authorization). Methods have the names of the official SDK and FastMCP.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
@@ -26,6 +25,7 @@ from .contract import (
     TokenError,
 )
 from .endpoints import oauth_routes
+from .redirects import is_loopback_host
 
 __all__ = ["ClientRegistrationOptions", "OAuthProvider", "RevocationOptions"]
 
@@ -226,14 +226,5 @@ def _check_issuer(url: str) -> None:
     parts = urlsplit(url)
     if parts.query or parts.fragment or not parts.hostname:
         raise ValueError(f"The URL of an authorization server has a host, and no query or fragment: {url}")
-    if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(parts.hostname)):
+    if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback_host(parts.hostname)):
         raise ValueError(f"The URL of an authorization server must be https (http only on this machine): {url}")
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -15,7 +15,7 @@ from urllib.parse import unquote
 
 from .contract import RegistrationError
 
-__all__ = ["check_patterns", "check_redirect_uri", "is_loopback", "matches", "parse_uri"]
+__all__ = ["check_patterns", "check_redirect_uri", "is_loopback", "is_loopback_host", "matches", "parse_uri"]
 
 _MAX_LENGTH = 2048
 _APPS = frozenset({"claude", "cursor", "jetbrains", "raycast", "vscode", "vscode-insiders", "warp", "windsurf", "zed"})
@@ -90,7 +90,7 @@ def is_loopback(uri: str) -> bool:
     found = parse_uri(uri)
     if found.scheme != "http" or found.host is None:
         return False
-    return found.host.lower() == "localhost" or _is_loopback_address(found.host)
+    return is_loopback_host(found.host)
 
 
 @lru_cache(maxsize=1024)
@@ -152,7 +152,10 @@ def _is_ipv4(text: str) -> bool:
         return False
 
 
-def _is_loopback_address(host: str) -> bool:
+def is_loopback_host(host: str) -> bool:
+    """Whether the name or address stands for this machine (RFC 6761, 6.3)."""
+    if host.lower() == "localhost":
+        return True
     try:
         return ip_address(host.strip("[]")).is_loopback
     except ValueError:
@@ -194,8 +197,7 @@ def _fits(found: _Uri, pattern: tuple[str, str | None, str | None, str | None]) 
         return False
     default = {"https": 443, "http": 80}.get(scheme)
     if port is None:
-        local = (host or "").lower() == "localhost" or _is_loopback_address(host or "")
-        if not local and (found.port or default) != default:
+        if not is_loopback_host(host or "") and (found.port or default) != default:
             return False
     elif port != "*" and (found.port or default) != int(port):
         return False

@@ -5,7 +5,6 @@ What is said here is shown to users and decides where codes go: all of it is che
 
 from __future__ import annotations
 
-import re
 import secrets
 import time
 import unicodedata
@@ -19,6 +18,7 @@ from ....exceptions import ParseError
 from ....protocol.json_bounds import check_text
 from ....state.records import RecordStore
 from .contract import OAuthClientInformationFull, RegistrationError
+from .parameters import SCOPES
 from .redirects import check_redirect_uri, is_loopback, parse_uri
 
 __all__ = [
@@ -42,7 +42,6 @@ _MAX_REDIRECTS = 50
 _MAX_LIST = 10
 _MAX_TEXT = 2048
 _MAX_NAME = 200
-_SCOPES = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+(?: [\x21\x23-\x5b\x5d-\x7e]+)*")
 _PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 _LINKS = ("client_uri", "logo_uri", "tos_uri", "policy_uri")
 _CONFIDENTIAL = ("client_secret_basic", "client_secret_post")
@@ -204,7 +203,7 @@ def _check_keys(client: OAuthClientInformationFull) -> None:
 def _scope(asked: str | None, allowed: Collection[str] | None, default: Sequence[str] | None) -> str | None:
     if asked is None:
         return " ".join(default) if default else None
-    if not _SCOPES.fullmatch(asked):
+    if not SCOPES.fullmatch(asked):
         raise _refused("scope must be names with single blanks between them")
     names = [each for each in dict.fromkeys(asked.split(" ")) if allowed is None or each in allowed]
     if not names:

@@ -6,7 +6,6 @@ Its URLs are the operator's own configuration: private networks are allowed, pla
 from __future__ import annotations
 
 import base64
-import hashlib
 import logging
 import math
 import time
@@ -20,7 +19,7 @@ from msgspec import Struct, field
 from ....exceptions import FetchError
 from ....transports.http.fetch import Fetched, fetch
 
-__all__ = ["Upstream", "UpstreamDown", "UpstreamRefused", "UpstreamTokens", "challenge", "fetch_json"]
+__all__ = ["Upstream", "UpstreamDown", "UpstreamRefused", "UpstreamTokens", "fetch_json"]
 
 logger = logging.getLogger(__name__)
 
@@ -200,11 +199,6 @@ async def fetch_json(
         allow_private=True,
     )
     return answer, _document(answer)
-
-
-def challenge(verifier: str) -> str:
-    """PKCE, S256 (RFC 7636, 4.2)."""
-    return base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
 
 
 def _document(answer: Fetched) -> dict[str, Any]:
