@@ -232,6 +232,26 @@ async def test_a_list_costs_the_same_however_long_it_is() -> None:
     assert long <= 1163 * ROOM
 
 
+async def test_room_for_a_session_costs_the_same_however_many_there_are() -> None:
+    """At the cap of a client each new session of it ends another one: nobody may slow the others with that."""
+
+    async def counted(sessions: int) -> int:
+        http_app = server().http_app(max_sessions_per_client=sessions)
+        async with http_app.lifespan(http_app):
+            app = App(http_app, HANDSHAKE)
+
+            async def another() -> None:
+                app.session = None
+                await app.open_session()
+
+            for _ in range(max(sessions, WARM) + 1):
+                await another()
+            return (await _counted(another)).instructions
+
+    few, many = await counted(10), await counted(500)
+    assert abs(many - few) <= few / 100
+
+
 async def test_a_note() -> None:
     """The cost of one more progress note on a stream."""
     http_app = server().http_app()

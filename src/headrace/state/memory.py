@@ -7,8 +7,7 @@ import re
 import secrets
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Collection, Iterable
-from operator import attrgetter
+from collections.abc import Callable
 
 from ..protocol.session import SessionRecord
 from .events import Event, Replay
@@ -44,11 +43,24 @@ class MemoryBus:
         return unsubscribe
 
 
-class MemorySessionStore:
-    """Sessions in two queues, longest idle first: those never used after the handshake, and the used ones.
+class _Queues:
+    """Sessions as they give way: those never used after the handshake, then the used ones; longest idle first."""
 
-    `idle_timeout` in seconds (None: never); at most `limit` sessions, and `per_owner` of one owner (None: no bound).
-    """
+    __slots__ = ("fresh", "used")
+
+    def __init__(self) -> None:
+        self.fresh: OrderedDict[str, SessionRecord] = OrderedDict()
+        self.used: OrderedDict[str, SessionRecord] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self.fresh) + len(self.used)
+
+    def of(self, id: str) -> OrderedDict[str, SessionRecord]:
+        return self.fresh if id in self.fresh else self.used
+
+
+class MemorySessionStore:
+    """At most `limit` sessions, `per_owner` of one owner (None: no bound); `idle_timeout` in seconds (None: never)."""
 
     def __init__(
         self,
@@ -64,13 +76,13 @@ class MemorySessionStore:
         self._clock = clock
         self._due = 0.0
         """Before this time nothing expires: what is used later, expires later."""
-        self._fresh: OrderedDict[str, SessionRecord] = OrderedDict()
-        self._used: OrderedDict[str, SessionRecord] = OrderedDict()
-        self._owned: dict[str, set[str]] = {}
+        self._all = _Queues()
+        self._owned: dict[str, _Queues] = {}
+        """The same of each owner: whoever has the most sessions makes room as fast as others."""
         self._told = False
 
     def __len__(self) -> int:
-        return len(self._fresh) + len(self._used)
+        return len(self._all)
 
     async def create(self, record: SessionRecord, busy: Callable[[str], bool]) -> list[str] | None:
         ended = await self.expire(busy)
@@ -78,35 +90,44 @@ class MemorySessionStore:
         has_too_many = len(own) >= self._per_owner
         if has_too_many or len(self) >= self._limit:
             # Who has too many makes room among them, and nobody else does.
-            victim = await self._give_way(busy, own if has_too_many else None)
+            victim = self._longest_idle(self._owned[record.owner] if has_too_many else self._all, busy)
             if victim is None:
                 return None
+            await self.end(victim)
             ended.append(victim)
             if has_too_many:
                 self._tell()
         record.last_used = self._clock()
-        self._fresh[record.id] = record
-        self._owned.setdefault(record.owner, set()).add(record.id)
+        for queues in (self._all, self._owned.setdefault(record.owner, _Queues())):
+            queues.fresh[record.id] = record
         return ended
 
     async def touch(self, id: str) -> SessionRecord | None:
-        queue = self._fresh if id in self._fresh else self._used
-        record = queue.get(id)
-        if record is None:
-            return None
-        record.last_used = self._clock()
-        queue.move_to_end(id)
+        record = self._all.used.get(id) or self._all.fresh.get(id)
+        if record is not None:
+            self._use(record)
         return record
 
+    def _use(self, record: SessionRecord) -> None:
+        id, every, own = record.id, self._all, self._owned[record.owner]
+        record.last_used = self._clock()
+        if id in every.fresh:
+            every.fresh.move_to_end(id)
+            own.fresh.move_to_end(id)
+        else:
+            every.used.move_to_end(id)
+            own.used.move_to_end(id)
+
     async def save(self, record: SessionRecord) -> None:
-        if record.used and self._fresh.pop(record.id, None) is not None:
-            self._used[record.id] = record
+        if record.used and record.id in self._all.fresh:
+            for queues in (self._all, self._owned[record.owner]):
+                queues.used[record.id] = queues.fresh.pop(record.id)
 
     async def end(self, id: str) -> None:
-        record = self._fresh.pop(id, None) or self._used.pop(id, None)
+        record = self._all.of(id).pop(id, None)
         if record is not None:
             own = self._owned[record.owner]
-            own.discard(id)
+            del own.of(id)[id]
             if not own:
                 del self._owned[record.owner]
 
@@ -116,20 +137,19 @@ class MemorySessionStore:
             return []
         ended: list[str] = []
         self._due = now + self._idle_timeout
-        for queue in (self._fresh, self._used):
+        for queue in (self._all.fresh, self._all.used):
             # In order of last use: the first one that is not over ends the search.
             while queue:
-                id, record = next(iter(queue.items()))
+                record = next(iter(queue.values()))
                 over = record.last_used + self._idle_timeout
                 if over >= now:
                     self._due = min(self._due, over)
                     break
-                if busy(id):
-                    record.last_used = now
-                    queue.move_to_end(id)
+                if busy(record.id):
+                    self._use(record)
                 else:
-                    await self.end(id)
-                    ended.append(id)
+                    await self.end(record.id)
+                    ended.append(record.id)
         return ended
 
     def _tell(self) -> None:
@@ -142,15 +162,13 @@ class MemorySessionStore:
                 self._per_owner,
             )
 
-    async def _give_way(self, busy: Callable[[str], bool], among: Collection[str] | None) -> str | None:
-        for queue in (self._fresh, self._used):
-            records: Iterable[SessionRecord] = queue.values()
-            if among is not None:
-                records = sorted((queue[id] for id in among if id in queue), key=attrgetter("last_used"))
-            for record in records:
+    def _longest_idle(self, queues: _Queues, busy: Callable[[str], bool]) -> str | None:
+        for queue in (queues.fresh, queues.used):
+            for _ in range(len(queue)):
+                record = next(iter(queue.values()))
                 if not busy(record.id):
-                    await self.end(record.id)
                     return record.id
+                self._use(record)  # so that it does not stand in the way of the next search
         return None
 
 
