@@ -1,6 +1,7 @@
 """Two stateless workers on one port: ``python examples/two_workers.py``, or with a key of your own
 
-    HEADRACE_SECRET_KEY=... uvicorn --app-dir examples --workers 2 two_workers:app
+    export HEADRACE_SECRET_KEY=...
+    uvicorn --app-dir examples --workers 2 --http headrace.server.uvicorn_protocol:HardenedProtocol two_workers:app
 
 Any worker serves any request. A question to the user works too (2026-07-28): what the tool knows so far travels
 sealed through the client, and with the same key the other worker can open it.
@@ -45,4 +46,5 @@ app = mcp.http_app(stateless_http=True)
 if __name__ == "__main__":
     # The workers inherit the environment. For more than one machine, set one key on all of them.
     os.environ.setdefault("HEADRACE_SECRET_KEY", secrets.token_hex(32))
-    uvicorn.run("two_workers:app", app_dir=str(Path(__file__).parent), workers=2)
+    protocol = "headrace.server.uvicorn_protocol:HardenedProtocol"  # as mcp.run() has it
+    uvicorn.run("two_workers:app", app_dir=str(Path(__file__).parent), workers=2, http=protocol)

@@ -19,10 +19,13 @@ from typing import Any, ClassVar
 
 import msgspec
 import pytest
+import uvicorn
+from uvicorn.server import ServerState
 
 from headrace import Context, FastMCP
 from headrace.client import Client
 from headrace.server.auth import AuthProvider, StaticTokenVerifier
+from headrace.server.uvicorn_protocol import HardenedProtocol
 
 Scope = dict[str, Any]
 MODERN, HANDSHAKE = b"2026-07-28", b"2025-06-18"
@@ -267,6 +270,55 @@ async def test_a_note() -> None:
 
         few, many = await counted(100), await counted(200)
     assert (many - few) / 100 <= 186 * ROOM
+
+
+class Wire(asyncio.Transport):
+    """Where a connection of a server writes to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written: asyncio.Queue[bytes] = asyncio.Queue()
+
+    def write(self, data: Any) -> None:
+        self.written.put_nowait(data)
+
+    def is_closing(self) -> bool:
+        return False
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+
+async def test_the_protocol_under_an_app() -> None:
+    """What is between bytes and ASGI, both ways, for a request on a connection that is kept."""
+
+    async def app(scope: Scope, receive: Any, send: Any) -> None:
+        message = await receive()
+        headers = [(b"content-length", b"%d" % len(message["body"])), (b"content-type", b"application/json")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": message["body"], "more_body": False})
+
+    data = (
+        b"POST /mcp HTTP/1.1\r\nHost: 127.0.0.1:8000\r\nAccept: application/json, text/event-stream\r\n"
+        b"Accept-Encoding: gzip\r\nUser-Agent: x\r\nContent-Type: application/json\r\nContent-Length: 2\r\n"
+        b"Mcp-Protocol-Version: 2026-07-28\r\nMcp-Method: tools/call\r\nMcp-Name: add\r\n\r\n{}"
+    )
+    wire, config = Wire(), uvicorn.Config(app, lifespan="off", log_config=None, proxy_headers=False)
+    connection = HardenedProtocol(config, ServerState(), {})
+    connection.common.logs_access = False
+    connection.connection_made(wire)
+
+    async def request() -> None:
+        connection.data_received(data)
+        assert (await wire.written.get()).endswith(b"\r\n\r\n{}")
+
+    for _ in range(WARM):
+        await request()
+    counts = [await _counted(request) for _ in range(5)]  # the clock of all connections may tick meanwhile
+    assert min(each.instructions for each in counts) <= 1260 * ROOM
+    assert min(each.calls for each in counts) <= 33 * ROOM
+    assert await _garbage(request) == 0
+    connection.connection_lost(None)
 
 
 class Peer(asyncio.Protocol):

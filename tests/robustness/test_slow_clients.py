@@ -8,14 +8,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import ssl
 import sys
+import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from headrace.server.uvicorn_protocol import HardenedProtocol, Limits
 
+from ..certificates import self_signed
 from .wire import SECONDS, Connection, serving
 
 BIG = b"x" * 64 * 1024 * 1024
@@ -156,6 +160,32 @@ async def test_who_does_not_read_loses_the_connection(path: str, reads: int, app
     if path == "/stream":
         async with asyncio.timeout(SECONDS):
             await app.left.wait()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="what a client has got is Linux's to tell")
+async def test_over_tls_only_who_does_not_read_loses_the_connection(app: App, tmp_path: Path) -> None:
+    file = self_signed(tmp_path, "localhost")
+
+    class Watching(HardenedProtocol):
+        limits = Limits(write_seconds=0.1)
+
+    def read_then_stop(port: int) -> None:
+        with socket.socket() as plain:
+            plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
+            plain.settimeout(SECONDS)
+            plain.connect(("127.0.0.1", port))
+            with ssl.create_default_context(cafile=file).wrap_socket(plain, server_hostname="localhost") as client:
+                client.sendall(b"GET /stream HTTP/1.1\r\nHost: a\r\n\r\n")
+                for _ in range(80):
+                    assert client.recv(2000)
+                    time.sleep(0.02)
+                since = time.monotonic()
+                while client.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1) == ESTABLISHED:
+                    assert time.monotonic() - since < SECONDS
+                    time.sleep(0.02)
+
+    async with serving(app, http=Watching, lifespan="off", ssl_certfile=str(file)) as served:
+        await asyncio.to_thread(read_then_stop, served.port)
 
 
 async def test_nobody_waits_for_the_slow_ones(port: int) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
 import json
 import logging
+import socket
 import ssl
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -17,6 +19,7 @@ from headrace import FastMCP
 from headrace.server.uvicorn_protocol import HardenedProtocol, Limits
 
 from ..certificates import self_signed
+from . import wire
 from .programs import program
 from .wire import SECONDS, Answer, Broken, Connection, encode_request, modern_headers, modern_meta, serving
 
@@ -75,6 +78,42 @@ async def test_the_scope() -> None:
     assert (told["path"], told["raw_path"], told["root_path"]) == ("/root/é/x", "/root/%C3%A9/x", "/root")
     assert (told["method"], told["query"], told["http_version"], told["scheme"]) == ("POST", "y=%20", "1.1", "http")
     assert told["body"] == "hi"
+
+
+REQUESTS = (
+    b"GET /a/b?x=1&y=%20 HTTP/1.1",
+    b"GET / HTTP/1.0",
+    b"GET /%C3%A9%2Fx%ff//a/../b;c=d??e HTTP/1.1",
+    b"OPTIONS * HTTP/1.1",
+    b"PUT /x HTTP/1.1\r\nContent-Length: 0\r\nCookie: a=1\r\ncookie: b=2\r\nX: \xe9\r\nY: \t z \t\r\nZ:",
+    b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked",
+    b"GET / HTTP/1.1\r\nX-Forwarded-For: 192.0.2.1, 127.0.0.1\r\nX-Forwarded-Proto: https",
+    b"GET / HTTP/1.1\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAoAAAAAIA",
+    b"GET / HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket",
+)
+
+
+@pytest.mark.parametrize("options", [{}, {"root_path": "/r", "proxy_headers": False}])
+async def test_scopes_are_those_of_uvicorns_own_protocol(options: dict[str, Any]) -> None:
+    seen: list[dict[str, Any]] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        seen.append({**scope, "client": scope["client"][0], "server": scope["server"][0]})
+        await start(send, (b"connection", b"close"))
+        await body(send)
+
+    async def scopes(**http: str) -> list[dict[str, Any]]:
+        seen.clear()
+        async with serving(app, lifespan="off", **http, **options) as served:
+            for request in REQUESTS:
+                async with await Connection.open(served.port) as client:
+                    client.write(request + b"\r\nHost: a\r\n\r\n")
+                    await client.until_end()
+        return [*seen]
+
+    theirs, ours = await scopes(http="h11"), await scopes()
+    assert len(ours) == len(REQUESTS)
+    assert ours == theirs
 
 
 async def test_the_state_of_the_lifespan_is_each_requests_own() -> None:
@@ -165,6 +204,25 @@ async def test_a_client_that_leaves_is_a_disconnect() -> None:
         assert (await told.get())["type"] == "http.disconnect"
 
 
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks came with Python 3.12")
+async def test_requests_that_wait_where_tasks_are_eager() -> None:
+    """On a loop whose tasks start at once, all over before they are made."""
+    loop, requests = asyncio.get_running_loop(), 2000
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await start(send, (b"content-length", b"0"))
+        await body(send)
+
+    async with serving(app, lifespan="off") as served, await Connection.open(served.port) as client:
+        loop.set_task_factory(getattr(asyncio, "eager_task_factory"))  # noqa: B009 - Python 3.11 has none
+        try:
+            client.write(GET * requests)
+            for _ in range(requests):
+                assert (await client.read()).status == 200
+        finally:
+            loop.set_task_factory(None)
+
+
 # What a client sees
 
 
@@ -213,6 +271,21 @@ async def test_head_and_body_go_out_in_one_piece() -> None:
         writer.close()
 
 
+async def test_small_pieces_go_out_at_once_on_whatever_socket(monkeypatch: pytest.MonkeyPatch) -> None:
+    """uvicorn's own of --workers and --reload are such that asyncio does not see to it."""
+    at_once: list[int] = []
+
+    class Seen(HardenedProtocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            super().connection_made(transport)
+            found = transport.get_extra_info("socket")
+            at_once.append(found.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+
+    monkeypatch.setattr(wire, "listener", lambda: socket.create_server(("127.0.0.1", 0)))
+    await ask(echo, GET, http=Seen)
+    assert at_once == [1]
+
+
 @pytest.mark.parametrize(
     ("headers", "data"),
     [
@@ -220,6 +293,15 @@ async def test_head_and_body_go_out_in_one_piece() -> None:
         ([(b"x\r\ny", b"a")], b""),
         ([(b"x", b"a\nb")], b""),
         ([(b"x", b"a\0b")], b""),
+        ([(b"x", b"a\x01b")], b""),
+        ([(b"", b"a")], b""),
+        ([(b"x y", b"a")], b""),
+        ([(b"x:y", b"a")], b""),
+        ([(b"x\n", b"a")], b""),
+        ([(b"content-length", b"-2")], b"hi"),
+        ([(b"content-length", b"two")], b"hi"),
+        ([(b"content-length", b"1_0")], b"0123456789"),
+        ([(b"content-length", b"2"), (b"content-length", b"2")], b"hi"),
         ([(b"content-length", b"2")], b"longer"),
         ([(b"content-length", b"20")], b"shorter"),
     ],
@@ -235,6 +317,16 @@ async def test_answers_that_would_break_the_next_one_are_500(
     assert (answer.status, answer.headers["connection"]) == (500, "close")
     assert b"set-cookie" not in answer.body
     assert "Exception in ASGI application" in caplog.text
+
+
+@pytest.mark.parametrize("status", [-1, 0, 99, 100, 101, 103, 1000])
+async def test_a_status_that_is_no_answers_is_500(status: int, caplog: pytest.LogCaptureFixture) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await start(send, status=status)
+        await body(send)
+
+    assert (await ask(app, GET, log_config=None)).status == 500
+    assert f"Not the status of a response: {status}" in caplog.text
 
 
 async def test_an_app_that_fails(caplog: pytest.LogCaptureFixture) -> None:
@@ -299,7 +391,8 @@ async def test_what_the_app_did_not_read_is_dropped() -> None:
             assert await client.ended()
         async with await Connection.open(served.port) as client:
             client.write(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
-            assert (await client.read()).body == b"no"
+            answer = await client.read()
+            assert (answer.body, answer.headers["connection"]) == (b"no", "close")
             client.write((b"8000\r\n" + b"x" * 0x8000 + b"\r\n") * 20)
             assert await client.ended()
 
@@ -406,10 +499,11 @@ async def test_connections_are_bounded() -> None:
 
 async def test_the_access_log_is_uvicorns(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "uvicorn.access"):
-        await ask(echo, b"GET /a%20b?c=d HTTP/1.1\r\nHost: a\r\n\r\n", log_config=None, log_level="info")
+        request = b"GET /a%20b?c=d HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 192.0.2.7\r\n\r\n"
+        await ask(echo, request, log_config=None, log_level="info", forwarded_allow_ips="127.0.0.1")
     (record,) = [each for each in caplog.records if each.name == "uvicorn.access"]
     # What is in a query may be secret.
-    assert record.getMessage().split(" - ")[1] == '"GET /a%20b HTTP/1.1" 200'
+    assert record.getMessage() == '192.0.2.7:0 - "GET /a%20b HTTP/1.1" 200'
 
 
 async def test_other_headers_and_no_date() -> None:
@@ -432,6 +526,27 @@ async def test_over_tls(tmp_path: Path) -> None:
             client.write(b"GET / HTTP/1.1\r\n\r\n")
             assert (await client.read()).status == 400
             assert await client.ended()
+
+
+async def test_over_tls_who_still_sends_learns_why_it_was_refused(tmp_path: Path) -> None:
+    file = self_signed(tmp_path, "localhost")
+
+    async def refuses(scope: Any, receive: Any, send: Any) -> None:
+        await start(send, (b"content-length", b"0"), status=413)
+        await body(send)
+
+    def posts(port: int) -> list[int]:
+        found: list[int] = []
+        for _ in range(5):
+            context = ssl.create_default_context(cafile=file)
+            client = http.client.HTTPSConnection("localhost", port, context=context, timeout=SECONDS)
+            client.request("POST", "/", b"x" * 10_000_000)
+            found.append(client.getresponse().status)
+            client.close()
+        return found
+
+    async with serving(refuses, lifespan="off", ssl_certfile=str(file)) as served:
+        assert await asyncio.to_thread(posts, served.port) == [413] * 5
 
 
 ASGI = """

@@ -15,6 +15,8 @@ import pytest
 
 from headrace import FastMCP
 
+from ..certificates import self_signed
+
 SECONDS = 15.0
 SERVER = """
 import sys
@@ -31,6 +33,7 @@ async def run(
     return await asyncio.create_subprocess_exec(
         sys.executable,
         str(file),
+        cwd=tmp_path,
         env={**os.environ, **(environment or {})},
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE if terminal is None else terminal,
@@ -39,22 +42,24 @@ async def run(
 
 
 @pytest.mark.parametrize(
-    ("options", "environment", "path", "kind"),
+    ("options", "environment", "path", "kind", "scheme"),
     [
-        ("transport='http', port=0", {}, "/mcp", "http"),
-        ("'streamable-http', port=0, stateless=True", {}, "/mcp", "http"),
-        ("'sse', port=0, show_banner=True", {"HEADRACE_SHOW_BANNER": "false"}, "/sse", "sse"),
-        ("port=0, host_origin_protection='auto'", {"HEADRACE_TRANSPORT": "http"}, "/mcp", "http"),
+        ("transport='http', port=0", {}, "/mcp", "http", "http"),
+        ("'http', port=0, uvicorn_config={'ssl_certfile': 'both.pem'}", {}, "/mcp", "http", "https"),
+        ("'streamable-http', port=0, stateless=True", {}, "/mcp", "http", "http"),
+        ("'sse', port=0, show_banner=True", {"HEADRACE_SHOW_BANNER": "false"}, "/sse", "sse", "http"),
+        ("port=0, host_origin_protection='auto'", {"HEADRACE_TRANSPORT": "http"}, "/mcp", "http", "http"),
     ],
 )
 async def test_http_says_where_it_is_and_how_to_call_it(
-    options: str, environment: dict[str, str], path: str, kind: str, tmp_path: Path
+    options: str, environment: dict[str, str], path: str, kind: str, scheme: str, tmp_path: Path
 ) -> None:
+    self_signed(tmp_path, "localhost")
     process = await run(tmp_path, options, environment)
     try:
         async with asyncio.timeout(SECONDS):
             first, second = await process.stdout.readline(), await process.stdout.readline()
-            found = re.fullmatch(rf"my server serves MCP on (http://127\.0\.0\.1:\d+{path})\n", first.decode())
+            found = re.fullmatch(rf"my server serves MCP on ({scheme}://127\.0\.0\.1:\d+{path})\n", first.decode())
             assert found, first
             assert second.decode() == f"To use it: claude mcp add --transport {kind} my-server {found[1]}\n"
             process.send_signal(signal.SIGTERM)
@@ -103,6 +108,8 @@ async def test_stdio_is_the_default_and_says_so_on_stderr(
     [
         (None, {"port": 9000, "host": "::1"}, TypeError, "stdio has no host, port: .* transport='http'"),
         ("pigeon", {}, ValueError, "Unknown transport 'pigeon': one of stdio, http, streamable-http, sse"),
+        ("http", {"uvicorn_config": {"workers": 2}}, ValueError, "one process.* start `uvicorn --workers 2 --http"),
+        ("http", {"uvicorn_config": {"reload": True}}, ValueError, "one process.*`headrace run --reload"),
     ],
 )
 def test_what_does_not_fit_is_told(

@@ -99,14 +99,7 @@ def parse_head(block: bytes, limits: Limits, seen: Seen) -> Head:
         line = _request_line(first)
         if len(first) < _MAX_SEEN:
             seen[key] = line
-    headers: list[tuple[bytes, bytes]] = []
-    for each in lines:
-        field: tuple[bytes, bytes] | None = seen.get(each)
-        if field is None:
-            field = _field(each)
-            if len(each) < _MAX_SEEN:
-                seen[each] = field
-        headers.append(field)
+    headers: list[tuple[bytes, bytes]] = [seen.get(each) or _field(each, seen) for each in lines]
     known = dict(headers)
     if len(known) != len(headers):
         _check_repeated(headers, known)
@@ -149,7 +142,7 @@ def _request_line(line: bytes) -> RequestLine:
     )
 
 
-def _field(line: bytes) -> tuple[bytes, bytes]:
+def _field(line: bytes, seen: Seen) -> tuple[bytes, bytes]:
     found = _FIELD.fullmatch(line)
     if found is None:
         raise Refused(400, "Not a header: lines end with CR LF, and each is one header")
@@ -157,6 +150,8 @@ def _field(line: bytes) -> tuple[bytes, bytes]:
     name, value = name.lower(), value.strip(b" \t")
     if name == b"host" and _HOST.fullmatch(value) is None:
         raise Refused(400, "Not a host and port: the Host header")
+    if len(line) < _MAX_SEEN:
+        seen[line] = name, value
     return name, value
 
 

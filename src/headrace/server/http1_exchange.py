@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from ..redaction import log_failure, secrets_of
-from .http1 import Head, RequestLine
+from .http1 import Head
 
 if TYPE_CHECKING:
     from .uvicorn_protocol import HardenedProtocol
 
-__all__ = ["DRAINED", "App", "Exchange", "Message", "refusal"]
+__all__ = ["App", "Exchange", "Message", "refusal"]
 
 Message = MutableMapping[str, Any]
 App = Callable[[Message, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Awaitable[None]]
@@ -28,7 +29,8 @@ BURST = 256 * 1024
 """Bytes of an answer after which others have their turn: a fast reader would keep an app that never waits for ever."""
 DRAINED = 256 * 1024
 """What is read of a body that the app did not want, so that the connection can go on."""
-_STATUS_LINES = {status.value: b"HTTP/1.1 %d %b\r\n" % (status, status.phrase.encode()) for status in HTTPStatus}
+_STATUS_LINES = {each.value: b"HTTP/1.1 %d %b\r\n" % (each, each.phrase.encode()) for each in HTTPStatus if each >= 200}
+_FIELDS = re.compile(rb"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]++: [\t\x20-\x7e\x80-\xff]*+\r\n)*+")
 _OURS = frozenset({b"content-length", b"transfer-encoding", b"connection"})
 _PLAIN = b"content-type: text/plain; charset=utf-8\r\n"
 
@@ -38,6 +40,20 @@ def refusal(status: int, text: str, lines: bytes) -> bytes:
     body = text.encode() + b"\n"
     head = _STATUS_LINES[status] + lines + _PLAIN
     return head + b"content-length: %d\r\nconnection: close\r\n\r\n%b" % (len(body), body)
+
+
+def _unnamed(status: int) -> bytes:
+    if not 200 <= status <= 999:  # an interim answer would be taken for none
+        raise RuntimeError(f"Not the status of a response: {status}")
+    return b"HTTP/1.1 %d \r\n" % status
+
+
+def _log_access(scope: Message, status: int) -> None:
+    client = scope["client"]  # as middleware for proxies says
+    path = scope["raw_path"].decode()  # what is in the query may be secret
+    # uvicorn's formatter takes these five.
+    address = f"{client[0]}:{client[1]}" if client else ""
+    access_logger.info('%s - "%s %s HTTP/%s" %d', address, scope["method"], path, scope["http_version"], status)
 
 
 class Exchange:
@@ -52,10 +68,10 @@ class Exchange:
         "_gone",
         "_head",
         "_left",
-        "_line",
         "_minor",
         "_no_body",
         "_protocol",
+        "_scope",
         "_told",
         "complete",
         "dropped",
@@ -82,7 +98,8 @@ class Exchange:
         self._burst = 0
         self._left = -1
         """What is still to come of an answer whose length was said."""
-        self._line = head.line if protocol.common.logs_access else None
+        self._scope: Message | None = None
+        """For the access log."""
         self.task: asyncio.Task[None] | None = None
         self.keep_alive = head.keep_alive
         self.more_body = True
@@ -93,6 +110,8 @@ class Exchange:
         """What the app still sends goes nowhere."""
 
     async def run(self, app: App, scope: Message) -> None:
+        if self._protocol.common.logs_access:
+            self._scope = scope
         try:
             await app(scope, self.receive, self.send)
             if not (self.complete or self._gone):
@@ -167,10 +186,11 @@ class Exchange:
             piece: bytes = message.get("body", b"")
             more: bool = message.get("more_body", False)
             self._send(piece, more)
-            self._burst += len(piece)
-            if more and self._burst > BURST:
-                self._burst = 0
-                await asyncio.sleep(0)
+            if more:
+                self._burst += len(piece)
+                if self._burst > BURST:
+                    self._burst = 0
+                    await asyncio.sleep(0)
         else:
             raise RuntimeError(f"Not in this order: the ASGI message {kind!r}")
 
@@ -181,6 +201,8 @@ class Exchange:
             name = name.lower()
             if name in _OURS:
                 if name == b"content-length":
+                    if self._left >= 0 or not value.isdigit():
+                        raise RuntimeError("The response has one Content-Length, a number")
                     self._left = int(value)
                 elif name == b"transfer-encoding":
                     continue
@@ -188,16 +210,17 @@ class Exchange:
                     self.keep_alive = False
                     continue
             lines.append(b"%b: %b\r\n" % (name, value))
-        block, count = b"".join(lines), len(lines)
-        if block.count(b"\n") != count or block.count(b"\r") != count or b"\0" in block:
-            raise RuntimeError("A header of the response holds a line break or NUL")
+        block = b"".join(lines)
+        if block.count(b"\n") != len(lines) or _FIELDS.fullmatch(block) is None:
+            raise RuntimeError("Not a header: the name or value of one of the response holds what it must not")
         self._no_body = self._no_body or status in (204, 304)
-        if self.more_body and (self._expects or protocol.body_left > DRAINED):
+        # More of a body than is read for nothing, or who knows how much.
+        if self.more_body and (self._expects or not 0 <= protocol.body_left <= DRAINED):
             self.keep_alive = False
         self._expects = False  # too late: it would stand in the middle of the answer
-        if self._line is not None:
-            self._log_access(self._line, status)
-        line = _STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status
+        if self._scope is not None:
+            _log_access(self._scope, status)
+        line = _STATUS_LINES.get(status) or _unnamed(status)
         self._head = line + protocol.common.default_lines(protocol.state.default_headers) + block
 
     def _send(self, body: bytes, more: bool) -> None:
@@ -233,10 +256,3 @@ class Exchange:
             else:
                 self.keep_alive = False
         return lines + (b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n")
-
-    def _log_access(self, line: RequestLine, status: int) -> None:
-        client = self._protocol.scope["client"]
-        path = line.raw_path.decode()  # what is in the query may be secret
-        # uvicorn's formatter takes these five.
-        address = f"{client[0]}:{client[1]}" if client else ""
-        access_logger.info('%s - "%s %s HTTP/%s" %d', address, line.method, path, f"1.{line.minor}", status)

@@ -114,10 +114,11 @@ async def run_http_async(
     """Serve over HTTP. ``port=0`` means any free port; `uvicorn_config` overrides what is set here; `stateless` is
     `stateless_http`; `host_origin_protection` False lets in every Host and Origin that no list is given for.
 
-    Raises OSError where the address is in use.
+    Raises OSError where the address is in use, ValueError for options of uvicorn that need more than this process.
     """
     import uvicorn
 
+    uvicorn_config = _of_one_process(uvicorn_config or {})
     settings = Settings.load()
     if host_origin_protection is False:
         app_options = {"allowed_hosts": ["*"], "allowed_origins": ["*"], **app_options}
@@ -140,18 +141,27 @@ async def run_http_async(
         "timeout_keep_alive": KEEP_ALIVE_SECONDS,
         "ws": "none",
         "timeout_graceful_shutdown": SHUTDOWN_SECONDS,
-        **(uvicorn_config or {}),
+        **uvicorn_config,
     }
     config = uvicorn.Config(app, **options)
     if not sockets and config.uds is None and config.fd is None:
         sockets = [listen(config.host, config.port)]
     if sockets and (settings.show_banner if show_banner is None else show_banner):
         address, bound = sockets[0].getsockname()[:2]
-        url = f"http://{authority(address, bound)}{app.state.path}"
+        url = f"{'https' if config.is_ssl else 'http'}://{authority(address, bound)}{app.state.path}"
         label = re.sub(r"[^A-Za-z0-9_-]+", "-", server.name).strip("-") or "server"
         kind = "sse" if transport == "sse" else "http"
         _announce(server.name, url, f"claude mcp add --transport {kind} {label} {shlex.quote(url)}", sys.stdout)
     await uvicorn.Server(config).serve(sockets)
+
+
+def _of_one_process(config: dict[str, Any]) -> dict[str, Any]:
+    if (config.get("workers") or 1) > 1 or config.get("reload"):
+        raise ValueError(
+            "run() serves in this one process, without workers or reload: write app = mcp.http_app() in server.py, "
+            f"and start `uvicorn --workers 2 --http {PROTOCOL} server:app`, or `headrace run --reload server.py`"
+        )
+    return config
 
 
 def _uvicorn_loop(config: dict[str, Any]) -> Any:

@@ -21,8 +21,20 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from ..transports.http.pace import Lasting
 from .http1 import Chunks, Head, Limits, Refused, Seen, check_beginning, parse_head
-from .http1_common import ANSWER, BODY, CLOSING, HALF_CLOSED, HEAD, IDLE, Common, cut_off, hold_little, unsent
-from .http1_exchange import DRAINED, Exchange, refusal
+from .http1_common import (
+    ANSWER,
+    BODY,
+    CLOSING,
+    HALF_CLOSED,
+    HEAD,
+    IDLE,
+    Common,
+    acknowledged,
+    cut_off,
+    tune,
+    unsent,
+)
+from .http1_exchange import Exchange, refusal
 
 if TYPE_CHECKING:
     import uvicorn
@@ -66,7 +78,7 @@ class HardenedProtocol(asyncio.Protocol):
         self.body_left = 0
         """-1: it comes in `_chunks`."""
         self._chunks: Chunks | None = None
-        self._received = self._drained_to = 0
+        self._received = 0
         self._halted = self._half_closed = False
         self._written, self._flushed = 0, True
         self._stalled = self._taken = 0
@@ -80,7 +92,7 @@ class HardenedProtocol(asyncio.Protocol):
         self.state.connections.add(self)
         self._tls = transport.get_extra_info("sslcontext") is not None
         self.scope = common.scope(transport)
-        hold_little(transport)
+        tune(transport)
         if len(self.state.connections) > self.limits.connections:
             self._refuse(503, "Too many connections: try again later")
 
@@ -155,13 +167,13 @@ class HardenedProtocol(asyncio.Protocol):
             data, start = data[cast("re.Match[bytes]", _EMPTY_LINES.match(data)).end() :], 0
             if not data:
                 return
-        if self._phase == IDLE:
-            self._waits_for(HEAD)
         end = data.find(b"\r\n\r\n")
         try:
             if end < 0:
                 check_beginning(data, max(start - 1, 0), self.limits)
                 self._buffer = data
+                if self._phase == IDLE:
+                    self._waits_for(HEAD)
                 if self._half_closed:
                     self._close()
                 return
@@ -182,20 +194,22 @@ class HardenedProtocol(asyncio.Protocol):
             exchange.leave()
         self.body_left = head.length
         if head.length:
-            self._waits_for(BODY)
             self._received = 0
             self._chunks = Chunks(self.limits) if head.length < 0 else None
             self._read_body(exchange, rest)
             if exchange.complete:  # refused
                 return
+            if exchange.more_body:
+                self._waits_for(BODY)
         else:
             exchange.end_body()
             self._buffer = rest
             self._waits_for(ANSWER)
         # The context of the connection is that of whatever made the server.
         context = contextvars.Context() if common.fresh_context else None
-        exchange.task = self.loop.create_task(
-            exchange.run(common.app, common.scope_of(head, self.scope)), context=context
+        # Not by the factory of the loop: tasks that start at once would run one request inside of the other.
+        exchange.task = asyncio.Task(
+            exchange.run(common.app, common.scope_of(head, self.scope)), loop=self.loop, context=context
         )
         state.tasks.add(exchange.task)
 
@@ -212,11 +226,7 @@ class HardenedProtocol(asyncio.Protocol):
         else:
             data, rest = data[: self.body_left], data[self.body_left :]
         self._received += len(data)
-        if exchange.complete:
-            if rest is None and self._received > self._drained_to:
-                self._linger()
-                return
-        elif data:
+        if data and not exchange.complete:
             exchange.add(data)
         if rest is not None:
             self._buffer = rest
@@ -251,7 +261,6 @@ class HardenedProtocol(asyncio.Protocol):
         if not exchange.keep_alive:
             (self._linger if exchange.more_body or self._buffer else self._close)()
         elif exchange.more_body:
-            self._drained_to = self._received + DRAINED
             self.go_on()
         else:
             self._next()
@@ -286,11 +295,14 @@ class HardenedProtocol(asyncio.Protocol):
 
     def _linger(self) -> None:
         """Close, but so that the answer is not lost: what the client still sends is dropped meanwhile."""
-        if self._tls or self._half_closed or self._transport.is_closing():
+        sends = self._exchange is not None and self._exchange.more_body
+        # TLS has no end of one side: only a client that is in the middle of a body has to be the first who closes.
+        if self._half_closed or self._transport.is_closing() or (self._tls and not sends):
             self._close()
-        else:
-            self._drop()
-            self.go_on()
+            return
+        self._drop()
+        self.go_on()
+        if not self._tls:
             with suppress(OSError):  # the client has reset the connection, and the loop is about to say so
                 self._transport.write_eof()
 
@@ -315,8 +327,7 @@ class HardenedProtocol(asyncio.Protocol):
     def _loses_patience(self) -> None:
         phase = self._phase
         if (phase == HEAD and self._buffer) or phase == BODY:
-            what = "head" if phase == HEAD else "body"
-            self._refuse(408, f"Request timeout: the {what} did not arrive in time")
+            self._refuse(408, f"Request timeout: the {'head' if phase == HEAD else 'body'} did not arrive in time")
         elif phase == CLOSING:
             if self._flushed:
                 self._transport.abort()
@@ -326,7 +337,7 @@ class HardenedProtocol(asyncio.Protocol):
     def _stalls(self) -> bool:
         """Whether the client takes what was written for it so slowly that it must be on purpose."""
         pending = self._transport.get_write_buffer_size() + unsent(self._transport)
-        taken = self._written - pending
+        taken = (self._tls and acknowledged(self._transport)) or self._written - pending
         if not pending:
             self._flushed, self._stalled = True, 0
         elif not self._stalled:
