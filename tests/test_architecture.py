@@ -67,7 +67,6 @@ ONLY_IN = {
         "testing/*",
         "transports/http/fetch.py",
         "client/*",
-        "server/auth/*",
         "server/proxy.py",
         "server/openapi/*",
     ),

@@ -10,8 +10,11 @@ from typing import Any
 import pytest
 from joserfc.jwk import ECKey, Key, OctKey, OKPKey, RSAKey
 
-from headrace.server.auth import DPoP, JWTVerifier, MultiAuth, RemoteAuthProvider, StaticTokenVerifier
+from headrace import FastMCP
+from headrace.server.auth import DPoP, JWTVerifier, MultiAuth, RemoteAuthProvider, StaticTokenVerifier, require_scopes
+from headrace.testing import asgi_server
 
+from ..http.wire import call, modern, send
 from .door import Ask, Said, door
 from .forged import BASE, ISSUER, KEYS, RESOURCE, claims, signed
 
@@ -170,6 +173,26 @@ async def test_a_missing_scope_is_said_in_the_scheme_of_the_token() -> None:
             assert told.startswith(with_error)
 
 
+async def test_a_tool_s_scope_is_asked_for_in_the_scheme_of_the_token() -> None:
+    mcp = FastMCP("guarded", auth=provider("allowed"))
+
+    @mcp.tool(auth=require_scopes("admin"))
+    def secret() -> str:
+        return "secret"
+
+    headers, body = modern(call("secret"))
+    async with asgi_server(mcp) as site, site.http_client() as http:
+        for more, scheme in (
+            ({"authorization": f"DPoP {BOUND}", "dpop": proof()}, "DPoP"),
+            ({"authorization": f"Bearer {PLAIN}"}, "Bearer"),
+        ):
+            reply = await send(http, "/mcp", body, {**headers, **more})
+            told = reply.headers["www-authenticate"]
+            assert (reply.status, told.partition(" ")[0]) == (403, scheme)
+            assert 'error="insufficient_scope"' in told
+            assert ('algs="ES256 ' in told) is (scheme == "DPoP")
+
+
 async def test_a_proof_is_good_once() -> None:
     async with door(provider("required")) as ask:
         once = proof()
@@ -232,3 +255,17 @@ def test_settings_that_cannot_be_meant() -> None:
         provider("on")
     with pytest.raises(ValueError, match="base_url="):
         JWTVerifier(**KEYS["rsa"], audience="a", dpop="required").authenticator("/mcp")
+
+
+async def test_whoever_sends_too_many_proofs_waits_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("headrace.server.auth.dpop._MAX_SEEN", 4)
+    theirs = signed(payload=claims(cnf={"jkt": KEY.thumbprint()}, sub="ben"))
+    more = signed(payload=claims(cnf={"jkt": OTHER.thumbprint()}))
+    now = time.time()
+    async with door(provider(DPoP("required", clock=lambda: now))) as ask:
+        assert [(await proved(ask, proof())).status for _ in range(5)] == [200] * 4 + [429]
+        said = await proved(ask, proof(more, key=OTHER), token=more)
+        assert (said.status, said.headers["retry-after"]) == (429, "120"), "another key is no other client"
+        assert [(await proved(ask, proof(theirs), token=theirs)).status for _ in range(3)] == [200, 200, 429]
+        now += 121
+        assert (await proved(ask, proof(iat=now))).status == 200

@@ -91,6 +91,20 @@ async def test_what_is_forgotten_inside_is_forgotten_at_the_door() -> None:
         assert (await ask("t")).status == 401
 
 
+async def test_what_is_revoked_while_it_is_verified_is_not_remembered() -> None:
+    live = {"t"}
+
+    async def verify(token: str) -> bool:
+        good = token in live
+        live.clear()
+        inner.forget(token)
+        return good
+
+    inner = CallableTokenVerifier(verify)
+    async with door(MultiAuth(verifiers=[inner])) as ask:
+        assert [(await ask("t")).status for _ in range(2)] == [200, 401]
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

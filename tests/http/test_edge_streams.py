@@ -11,14 +11,17 @@ from typing import Any
 import httpx2
 import pytest
 
-from headrace.state.memory import MemoryEventStore
+from headrace import FastMCP
+from headrace.state.memory import MemoryBus, MemoryEventStore
+from headrace.transports.http.admission import Rules
+from headrace.transports.http.guard import Guard
 from headrace.transports.http.pace import Clocks, Limits
 from headrace.transports.http.sse_legacy import SseEndpoint
 from headrace.transports.http.stream import Stream
 
 from .probe import Log, make_server
 from .servers import Site, eventually, run, serve_bare
-from .wire import POST_HEADERS, body_of, call, modern, open_session, send, stream
+from .wire import POST_HEADERS, body_of, call, initialize, modern, open_session, send, stream
 
 LIMITS = Limits(watch_after=0.02, sse_after=0.1, keep_alive=0.3, write_seconds=0.5, max_buffer=256 * 1024)
 URI = "memo://one/text?" + "x" * 3000
@@ -158,6 +161,45 @@ async def test_a_deaf_client_of_the_legacy_transport_loses_its_session() -> None
                 await eventually(lambda: not endpoint._sessions)
                 assert (await send(http, path, call("add", {"a": 1, "b": 2}))).status == 404
                 assert not (await deaf.rest()).endswith(b"0\r\n\r\n")
+
+
+async def test_notices_do_not_pile_up_before_a_slow_reader_of_the_legacy_transport() -> None:
+    """One that reads now and then never stalls for long enough to be closed for that."""
+    server = FastMCP("slow")
+    settings: Any = {"max_body_bytes": 1000, "json_response": False, "stateless": False}
+    endpoint = SseEndpoint(
+        server, message_path="/m", rules=Rules(Guard(), **settings), limits=Limits(), bus=MemoryBus(), max_sessions=1
+    )
+    never, sent = asyncio.Event(), list[bytes]()
+    head = {"type": "http", "headers": [(b"content-type", b"application/json")], "path": "/m"}
+
+    async def send(message: Any) -> None:
+        sent.append(message.get("body", b""))
+        if len(sent) > 2:
+            await never.wait()
+
+    async def receive() -> Any:
+        await never.wait()
+
+    async def body() -> Any:
+        return {"type": "http.request", "body": json.dumps(initialize()).encode()}
+
+    reading = asyncio.create_task(endpoint.handle_sse({**head, "method": "GET"}, receive, send))
+    try:
+        await eventually(lambda: len(sent) == 2)
+        query = sent[1].partition(b"?")[2].strip()
+        post = {**head, "method": "POST", "query_string": query}
+        answered = list[Any]()
+        await endpoint.handle_message(post, body, lambda message: asyncio.sleep(0, answered.append(message)))
+        assert answered[0]["status"] == 202
+        for _ in range(600):
+            server.notify("notifications/tools/list_changed")
+            for _ in range(5):
+                await asyncio.sleep(0)
+        assert not endpoint._notices._tasks
+        await asyncio.wait_for(reading, 5)
+    finally:
+        reading.cancel()
 
 
 async def test_what_waits_for_a_reader_is_bounded_in_bytes_and_in_events() -> None:

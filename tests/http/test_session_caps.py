@@ -20,7 +20,7 @@ from headrace.transports.http.sessions import Sessions
 
 from .addresses import Clients, clients
 from .servers import endpoint_of, eventually, run
-from .wire import call, initialize, open_session, send, stream
+from .wire import body_of, call, initialize, modern, open_session, send, stream
 
 TOKENS = {"ann": {"client_id": "ann"}, "ann-2": {"client_id": "ann"}, "ben": {"client_id": "ben"}}
 ADD = call("add", {"a": 2, "b": 3})
@@ -192,6 +192,46 @@ async def test_none_is_no_cap_per_owner() -> None:
 def test_the_setting() -> None:
     assert Settings().max_sessions_per_client == 100
     assert Settings.load({"HEADRACE_MAX_SESSIONS_PER_CLIENT": "7"}, None).max_sessions_per_client == 7
+
+
+async def test_what_is_kept_of_a_session_is_small() -> None:
+    """A body of 4 MiB that lasts as long as its session: a hundred of them would be gigabytes."""
+    long = initialize(capabilities={"experimental": {f"extension-{number}": {} for number in range(5000)}})
+    async with clients(server()) as found:
+        one = found.at("192.0.2.1")
+        reply = await send(one, "/mcp", long)
+        assert (reply.error["code"], "mcp-session-id" in reply.headers) == (-32602, False)
+        session = await open_session(one, "/mcp")
+        statuses = [
+            "error" in (await send(one, "/mcp", body_of("resources/subscribe", {"uri": uri}), session)).answer
+            for uri in ("a://" + "b" * 200_000, "a://" + "c" * 100_000, "a://d")
+        ]
+        assert statuses == [False, True, False]
+
+
+# 2026-07-28: the streams of subscriptions/listen
+
+
+@pytest.mark.parametrize("whose", ["principal", "address", "network"])
+async def test_listen_streams_of_one_client(whose: str) -> None:
+    auth = StaticTokenVerifier(TOKENS) if whose == "principal" else None
+    headers, body = modern(body_of("subscriptions/listen", {"notifications": {"toolsListChanged": True}}))
+
+    def listening(client: httpx2.AsyncClient) -> Any:
+        return stream(client, "/mcp", body, headers, method="POST")
+
+    async with clients(server(auth=auth), max_sessions_per_client=2, stateless_http=True) as found:
+        other = found.at("192.0.2.1" if whose == "principal" else "192.0.2.99", "ben")
+        async with AsyncExitStack() as stack:
+            for number in range(2):
+                await stack.enter_async_context(listening(at(found, whose, number)))
+            reply = await send(at(found, whose, 3), "/mcp", body, headers)
+            assert (reply.status, reply.error["code"], reply.headers["retry-after"]) == (429, -32600, "5")
+            async with listening(other) as events:
+                assert (await events.message())["method"].endswith("acknowledged"), "others come in"
+        await eventually(lambda: not endpoint_of(one_app(found))._modern._open_of)
+        async with listening(at(found, whose, 4)) as events:
+            assert (await events.message())["method"].endswith("acknowledged"), "those that ended are not counted"
 
 
 # HTTP+SSE: a session is its stream

@@ -71,6 +71,7 @@ def test_is_not_json(body: bytes) -> None:
         b'{"jsonrpc":"2.0","id":null,"method":"ping"}',
         b'{"jsonrpc":"2.0","id":true,"method":"ping"}',
         b'{"jsonrpc":"2.0","id":1.5,"method":"ping"}',
+        b'{"jsonrpc":"2.0","id":"%b","method":"ping"}' % (b"x" * 1025),
         b'{"jsonrpc":"2.0","id":{},"method":"ping"}',
         b'{"jsonrpc":"2.0","id":1,"method":1}',
         b'{"jsonrpc":"2.0","id":1,"method":"ping","params":[]}',

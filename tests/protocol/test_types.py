@@ -616,7 +616,15 @@ def test_absent_params_are_empty() -> None:
 
 @pytest.mark.parametrize(
     "junk",
-    ['{"name":1}', '{"uri":[]}', '{"cursor":5}', '{"_meta":[]}', '{"_meta":{"progressToken":1.5}}', "[]"],
+    [
+        '{"name":1}',
+        '{"uri":[]}',
+        '{"cursor":5}',
+        '{"_meta":[]}',
+        '{"_meta":{"progressToken":1.5}}',
+        '{"_meta":{"progressToken":"%s"}}' % ("x" * 1025),
+        "[]",
+    ],
 )
 def test_junk_params_are_refused(junk: str) -> None:
     with pytest.raises(msgspec.ValidationError):

@@ -64,16 +64,19 @@ class Pairs(list[tuple[str, Json]]):
     """An object as its members, which may repeat."""
 
 
+_SCALAR = json.JSONEncoder(ensure_ascii=False).encode
+
+
 def write(value: Json) -> str:
     if isinstance(value, Text):
         return str(value)
-    if isinstance(value, Pairs):
-        return "{" + ",".join(f"{json.dumps(key)}:{write(item)}" for key, item in value) + "}"
     if isinstance(value, dict):
-        return write(Pairs(value.items()))
+        value = Pairs(value.items())
+    if isinstance(value, Pairs):
+        return "{" + ",".join([f"{json.dumps(key)}:{write(item)}" for key, item in value]) + "}"
     if isinstance(value, list):
         return "[" + ",".join(map(write, value)) + "]"
-    return json.dumps(value, ensure_ascii=False)
+    return _SCALAR(value)
 
 
 JUNK: list[Json] = [

@@ -224,6 +224,7 @@ TOO_MANY = [f"a://{number}" for number in range(1001)]
         ("tools/list", {"cursor": "\u00e9"}, InvalidParams),
         ("subscriptions/listen", {}, InvalidParams),
         ("subscriptions/listen", {"notifications": {"resourceSubscriptions": TOO_MANY}}, InvalidParams),
+        ("subscriptions/listen", {"notifications": {"resourceSubscriptions": ["a://" + "b" * 300_000]}}, InvalidParams),
     ],
 )
 async def test_errors(ask: Any, mcp: FastMCP, method: str, params: Any, error: type[Exception]) -> None:

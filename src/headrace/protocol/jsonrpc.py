@@ -5,7 +5,7 @@ The envelope is decoded once and `params` stay raw. What msgspec does not refuse
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
@@ -32,6 +32,8 @@ __all__ = [
 
 _REQUEST = len('{"jsonrpc":"2.0","id":,"method":"","params":}')
 _RESULT = len('{"jsonrpc":"2.0","id":,"result":}')
+_Id = int | Annotated[str, msgspec.Meta(max_length=1024)]
+"""It is kept as long as a subscription is, and goes out with each of its notices."""
 _REPEATED = len(',"id":1')
 """The shortest member that can come twice."""
 
@@ -68,7 +70,7 @@ class _Plain(Struct):
     """A request or a result with all its members, which is what most messages are."""
 
     jsonrpc: Literal["2.0"]
-    id: int | str
+    id: _Id
     method: str = ""
     params: Raw = Raw(b"")
     result: Raw = Raw(b"")
@@ -76,7 +78,7 @@ class _Plain(Struct):
 
 class _Envelope(Struct):
     jsonrpc: Literal["2.0"]
-    id: int | str | UnsetType | None = UNSET
+    id: _Id | UnsetType | None = UNSET
     method: str | UnsetType = UNSET
     params: Raw = Raw(b"")
     result: Raw = Raw(b"")

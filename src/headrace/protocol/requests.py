@@ -22,6 +22,9 @@ from .versions import LATEST_HANDSHAKE, MODERN_VERSIONS, Era, era
 
 __all__ = ["check_meta", "check_method", "decode_cancelled", "decode_params", "initialize", "modern_era", "new_record"]
 
+MAX_INITIALIZE = 64 * 1024
+"""Bytes of the params of a handshake: what a client says of itself is kept as long as its session."""
+
 _decode_params = msgspec.json.Decoder(Params).decode
 _decode_initialize = msgspec.json.Decoder(InitializeRequestParams).decode
 _decode_cancelled = msgspec.json.Decoder(CancelledNotificationParams).decode
@@ -88,6 +91,8 @@ def initialize(record: SessionRecord, raw: Raw) -> Era:
     session that was initialized before, InvalidParams.
     """
     state = advance(record.state, "initialize")
+    if len(memoryview(raw)) > MAX_INITIALIZE:
+        raise InvalidParams(f"Invalid params: those of initialize have at most {MAX_INITIALIZE} bytes")
     try:
         asked = _decode_initialize(raw)
     except msgspec.ValidationError as error:

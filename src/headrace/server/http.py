@@ -246,6 +246,7 @@ def create_streamable_http_app(
         sealer=sealer_of(server, settings),
         authenticate=_authenticate(auth, streamable_http_path, buckets),
         retry_ms=retry_interval,
+        max_streams_per_client=settings.max_sessions_per_client,
     )
     asgi = StreamableHTTPASGIApp(endpoint)
     own_routes: list[BaseRoute] = [

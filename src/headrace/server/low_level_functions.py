@@ -16,6 +16,7 @@ from ..components.json_schema import JsonSchema
 from ..components.sdk import from_sdk
 from ..exceptions import InvalidParams, McpError, ToolError, UnsupportedByClient, ValidationError
 from ..protocol.jsonrpc import encode
+from ..protocol.subscriptions import check_uris
 from ..protocol.types import (
     CallToolRequestParams,
     CallToolResult,
@@ -53,8 +54,6 @@ logger = logging.getLogger(__name__)
 RequestHandler = Callable[[Context, Any], Awaitable[Any]]
 """(context, params) -> result; the params are the struct of the method."""
 
-MAX_SUBSCRIPTIONS = 1000
-"""Resources that one listen stream may watch."""
 _MAX_COMPILED = 1000
 """Schemas that are kept compiled."""
 
@@ -132,8 +131,7 @@ def telling(function: Callable[..., Any], member: str) -> RequestHandler:
 def granted(wanted: SubscriptionFilter, has: ServerCapabilities) -> SubscriptionFilter:
     """Of the notices that a listener wants those that the server sends. Raises InvalidParams for too many resources."""
     uris = list(dict.fromkeys(wanted.resource_subscriptions or ())) if has.resources else []
-    if len(uris) > MAX_SUBSCRIPTIONS:
-        raise InvalidParams(f"A stream watches at most {MAX_SUBSCRIPTIONS} resources")
+    check_uris(uris)
     return SubscriptionFilter(
         tools_list_changed=(wanted.tools_list_changed and has.tools is not None) or None,
         prompts_list_changed=(wanted.prompts_list_changed and has.prompts is not None) or None,

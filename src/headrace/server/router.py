@@ -32,6 +32,7 @@ from ..exceptions import (
     ValidationError,
 )
 from ..protocol.methods import METHODS
+from ..protocol.subscriptions import check_uris
 from ..protocol.types import (
     CallToolResult,
     CompleteRequestParams,
@@ -62,14 +63,12 @@ from .lists import Lists
 if TYPE_CHECKING:
     from .server import FastMCP
 
-__all__ = ["MAX_COMPLETIONS", "MAX_SUBSCRIPTIONS", "Router"]
+__all__ = ["MAX_COMPLETIONS", "Router"]
 
 logger = logging.getLogger(__name__)
 
 MAX_COMPLETIONS = 100
 """Values in one answer (server, completion)."""
-MAX_SUBSCRIPTIONS = 1000
-"""Resources that one listen stream may watch."""
 
 T = TypeVar("T")
 E = TypeVar("E", bound=Exception)
@@ -315,8 +314,7 @@ class Router:
     async def _listen(self, call: Call, context: Context) -> Answer:
         wanted = _decoded(_decode_listen, call).notifications
         uris = list(dict.fromkeys(wanted.resource_subscriptions or ()))
-        if len(uris) > MAX_SUBSCRIPTIONS:
-            raise InvalidParams(f"A stream watches at most {MAX_SUBSCRIPTIONS} resources")
+        check_uris(uris)
         uris = await self._server.resource_manager.watched(uris, context, await context.rules())
         return SubscriptionFilter(
             tools_list_changed=wanted.tools_list_changed or None,

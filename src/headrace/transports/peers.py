@@ -22,6 +22,7 @@ from ..protocol.downgrade import fit_notification, fit_question
 from ..protocol.input_required import MAX_ROUNDS, Sealer, check_declared
 from ..protocol.jsonrpc import encode, encode_notification
 from ..protocol.session import SessionRecord
+from ..protocol.subscriptions import check_uris
 from ..protocol.types import ClientCapabilities, Implementation, InputRequiredResult, RequestMeta
 from ..protocol.versions import Era
 from ..state.sessions import SessionStore
@@ -32,8 +33,6 @@ __all__ = ["Envelope", "Session"]
 
 T = TypeVar("T")
 
-MAX_SUBSCRIPTIONS = 1000
-"""Resources one session may subscribe to."""
 _NOTHING = ClientCapabilities()
 
 
@@ -260,9 +259,8 @@ class Session(Struct, eq=False):
 
     async def subscribe(self, uri: str, wanted: bool) -> None:
         subscriptions = set(self.record.subscriptions or ())
-        if wanted and uri not in subscriptions and len(subscriptions) >= MAX_SUBSCRIPTIONS:
-            raise McpError(f"A session subscribes to at most {MAX_SUBSCRIPTIONS} resources", code=-32602)
         (subscriptions.add if wanted else subscriptions.discard)(uri)
+        check_uris(subscriptions)
         self.record.subscriptions = subscriptions or None
         await self._save()
 

@@ -115,10 +115,14 @@ class Door:
         self._metadata_url = provider.metadata_url(mcp_path)
         self._known: dict[bytes, Known] = {}
         """By the digest of the whole field; in the order in which they were verified."""
+        self._forgotten = 0
+        """How often: what was verified meanwhile may be what was revoked."""
 
-    def forget(self, token: str | None = None) -> None:
+    def forget(self, token: str | None = None, grant: str | None = None) -> None:
+        self._forgotten += 1
         for digest, known in list(self._known.items()):
-            if token is None or known.access.token == token:
+            access = known.access
+            if token in (None, access.token) and grant in (None, access.claims.get("gid", grant)):
                 self._known.pop(digest, None)
 
     async def authenticate(self, scope: MutableMapping[str, Any]) -> Principal | None:
@@ -193,7 +197,7 @@ class Door:
         known = self._known.get(digest)
         if known is not None and now < known.until:
             return known
-        reset = serving.set(self._resource)
+        reset, forgotten = serving.set(self._resource), self._forgotten
         try:
             access = await self._provider.verify_token(token)
         finally:
@@ -205,7 +209,7 @@ class Door:
         if access.expires_at is not None:
             until = min(until, access.expires_at + access.leeway)
         known = Known(self, access, until, partial(self._step_up, _scheme_of(access)))
-        if now < until:
+        if now < until and forgotten == self._forgotten:
             self._keep(digest, known, now)
         return known
 
@@ -253,7 +257,7 @@ class Door:
             headers.append(_field(self._challenge("Bearer", scopes, said, description)))
         if dpop is not None:
             said = error if scheme == "dpop" or dpop.required else None
-            headers.append(_field(self._challenge("DPoP", scopes, said, description, " ".join(dpop.algorithms))))
+            headers.append(_field(self._challenge("DPoP", scopes, said, description)))
             headers += dpop.nonce_headers()
         refusal = Refuse(status, "")
         # The body that RFC 6750 users expect; none where there is nothing to say (RFC 6750, 3.1).
@@ -262,16 +266,15 @@ class Door:
         refusal.headers = [*(JSON_HEADERS if error else ()), *headers]
         return Denied(refusal)
 
-    def _challenge(
-        self, scheme: str, scopes: Sequence[str], error: str | None, description: str, algorithms: str = ""
-    ) -> str:
+    def _challenge(self, scheme: str, scopes: Sequence[str], error: str | None, description: str) -> str:
         """A ``WWW-Authenticate`` value."""
+        dpop = self._provider.dpop
         fields = {
             "error": error or "",
             "error_description": description if error else "",
             "scope": " ".join(scopes),
             "resource_metadata": self._metadata_url or "",
-            "algs": algorithms,
+            "algs": " ".join(dpop.algorithms) if dpop is not None and scheme == "DPoP" else "",
         }
         parts = ", ".join(f'{name}="{_quoted(value)}"' for name, value in fields.items() if value)
         return f"{scheme} {parts}".rstrip()

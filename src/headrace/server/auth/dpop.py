@@ -5,13 +5,14 @@ from __future__ import annotations
 import secrets
 import time
 import warnings
+from collections import Counter
 from collections.abc import Callable, MutableMapping
 from hashlib import sha256
 from hmac import compare_digest
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
-from ...transports.http.answer import Headers
+from ...transports.http.answer import Denied, Headers, Refuse, retry_after
 from .challenge import ProofError
 from .compact import BadToken, Compact, algorithms_of, base64url, read_compact, require_joserfc
 
@@ -52,8 +53,9 @@ class DPoP:
         self._clock = clock
         self._nonces = ("", "")
         self._renew_at = 0.0
-        self._seen: dict[bytes, float] = {}
-        """The digest of a proof's key and jti, and when nobody would take it any more."""
+        self._seen: dict[bytes, tuple[float, str]] = {}
+        """The digest of a proof's key and jti, when nobody would take it any more, and whose it is."""
+        self._seen_of = Counter[str]()
 
     def nonces(self) -> tuple[str, ...]:
         """Those that are good, the newest first; empty where none is asked for."""
@@ -69,7 +71,8 @@ class DPoP:
         return [(b"dpop-nonce", nonce.encode()) for nonce in self.nonces()[:1]]
 
     def check(self, scope: MutableMapping[str, Any], url: str, access: AccessToken) -> dict[str, Any]:
-        """The claims of the request's proof that it has the key of this token. Raises ProofError.
+        """The claims of the request's proof that it has the key of this token. Raises ProofError, and Denied (429) for
+        whoever has more proofs remembered than its share.
 
         `url` is the public URL that was asked.
         """
@@ -88,7 +91,7 @@ class DPoP:
         nonces = self.nonces()
         if nonces and claims.get("nonce") not in nonces:
             raise ProofError("use_dpop_nonce", "The DPoP proof must have the nonce of this server in it")
-        self._use_once(thumbprint, claims["jti"])
+        self._use_once(thumbprint, claims["jti"], access.principal)
         return claims
 
     def _proved(self, proof: str, thumbprint: str) -> dict[str, Any]:
@@ -135,18 +138,23 @@ class DPoP:
         if not isinstance(id, str) or not 0 < len(id) <= _MAX_JTI:
             raise BadToken("it needs a jti")
 
-    def _use_once(self, thumbprint: str, id: str) -> None:
+    def _use_once(self, thumbprint: str, id: str, principal: str) -> None:
         now = self._clock()
         digest = sha256(f"{thumbprint} {id}".encode("utf-8", "surrogatepass")).digest()
-        if self._seen.get(digest, 0.0) > now:
+        while self._seen and next(iter(self._seen.values()))[0] <= now:
+            _, whose = self._seen.pop(next(iter(self._seen)))
+            self._seen_of[whose] -= 1
+            if not self._seen_of[whose]:
+                del self._seen_of[whose]
+        if digest in self._seen:
             raise ProofError("invalid_dpop_proof", "The DPoP proof was used before")
-        while self._seen and (oldest := next(iter(self._seen.items())))[1] <= now:
-            del self._seen[oldest[0]]
-        if len(self._seen) >= _MAX_SEEN:
-            # Forgetting one would let it be used again.
-            raise RuntimeError("Too many DPoP proofs within a minute to remember them all")
-        self._seen.pop(digest, None)
-        self._seen[digest] = now + 2 * self._seconds
+        # Forgetting one would let it be used again. So who has more than an equal share of the room waits, and nobody
+        # else does, however many keys somebody makes.
+        if len(self._seen) >= _MAX_SEEN and self._seen_of[principal] >= _MAX_SEEN // len(self._seen_of):
+            wait = next(iter(self._seen.values()))[0] - now
+            raise Denied(Refuse(429, "Too many DPoP proofs at once: try again", headers=retry_after(wait)))
+        self._seen[digest] = now + 2 * self._seconds, principal
+        self._seen_of[principal] += 1
 
 
 def _comparable(url: str) -> tuple[str, str, int | None, str] | None:

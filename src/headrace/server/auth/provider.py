@@ -122,12 +122,13 @@ class AuthProvider:
             raise ValueError("To check DPoP proofs give the provider the public URL of the app: base_url=")
         return self.door(mcp_path).authenticate
 
-    def forget(self, token: str | None = None) -> None:
-        """The token was revoked: the next request that presents it asks the verifier. None: that of every token."""
+    def forget(self, token: str | None = None, *, grant: str | None = None) -> None:
+        """The token was revoked: the next request that presents it asks the verifier. None: that of every token, or of
+        those that don't name another `grant` (``gid``)."""
         for door in self._doors.values():
-            door.forget(token)
+            door.forget(token, grant)
         for provider in self.within:
-            provider.forget(token)
+            provider.forget(token, grant=grant)
 
     def is_live(self, token: AccessToken) -> bool:
         return token.expires_at is None or token.expires_at + token.leeway > time.time()

@@ -38,7 +38,8 @@ __all__ = ["Endpoint"]
 
 
 class Endpoint:
-    """`store` None: stateless. `authenticate` None: everyone may come in. `retry_ms`: see `Handshake`."""
+    """`store` None: stateless. `authenticate` None: everyone may come in. `retry_ms`: see `Handshake`;
+    `max_streams_per_client`: see `Modern`."""
 
     def __init__(
         self,
@@ -52,6 +53,7 @@ class Endpoint:
         sealer: Sealer,
         authenticate: Authenticate | None = None,
         retry_ms: int | None = None,
+        max_streams_per_client: int = 100,
     ) -> None:
         self._rules = rules
         self._authenticate = authenticate
@@ -60,7 +62,7 @@ class Endpoint:
         self._service = Service(server, rules, limits, Notices(server, bus), self.signals.install)
         # 128 random bits, visible ASCII (2025-11-25, Session Management).
         sessions = None if store is None else Sessions(store, bus, events=events, new_id=lambda: secrets.token_hex(16))
-        self._modern = Modern(self._service, sealer)
+        self._modern = Modern(self._service, sealer, max_streams_per_client)
         self._handshake = Handshake(self._service, sessions, retry_ms)
 
     async def handle_request(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Awaitable
 from functools import partial
 
@@ -10,11 +11,12 @@ from ...protocol.input_required import Sealer
 from ...protocol.jsonrpc import Notification, Request, Response
 from ...protocol.types import Params
 from ...protocol.versions import LATEST, Era
+from ...state.rates import caller_of
 from ..notices import Subscription, grant
 from ..peers import Envelope
 from ..questions import Emit
 from .admission import admit_modern
-from .answer import Refuse, error_body
+from .answer import Refuse, error_body, retry_after
 from .entrance import too_many
 from .post import Post
 from .service import Service
@@ -27,10 +29,14 @@ MAX_SUBSCRIPTIONS = 20_000
 
 
 class Modern:
-    def __init__(self, service: Service, sealer: Sealer) -> None:
+    """`max_per_client`: `subscriptions/listen` streams of one principal, or of one address where nobody logs in."""
+
+    def __init__(self, service: Service, sealer: Sealer, max_per_client: int) -> None:
         self._service = service
         self._sealer = sealer
+        self._max_per_client = max_per_client
         self._open: set[tuple[Subscription, Stream, Era]] = set()
+        self._open_of = Counter[str]()
 
     def request(self, post: Post, request: Request, params: Params) -> Awaitable[None]:
         server = self._service.server
@@ -62,33 +68,43 @@ class Modern:
 
     async def _listen(self, post: Post, request: Request, params: Params, era: Era) -> None:
         """The handler says which notices it grants; then the stream is the answer."""
-        service = self._service
+        service, client = self._service, caller_of(post.principal and post.principal.id, post.scope)
         if service.draining or len(self._open) >= MAX_SUBSCRIPTIONS:
             await post.refuse(too_many("streams", request.id))
             return
-        try:
-            call = post.call(request, params, self._peer(params, era, _drop))
-            granted = await grant(service.server.serve, call)
-        except McpError as error:
-            await post.fail(error_body(request.id, error), error, era)
+        if self._open_of[client] >= self._max_per_client:
+            reason = f"Too many streams: a client has at most {self._max_per_client}, end one of them"
+            await post.refuse(Refuse(429, reason, id=request.id, headers=retry_after(5)))
             return
-        service.stays_open()
-        stream = Stream(post.send, service.clocks)
-        subscription = Subscription(request.id, granted, stream.tell)
-        # The stream stays for long, and has a time of its own: what its request brought goes.
-        post.over()
-        del call, granted, params, request
-        entry = (subscription, stream, era)
-        stream.aged = partial(self._complete, *entry)
-        self._open.add(entry)
-        service.notices.add(subscription)
+        self._open_of[client] += 1
         try:
-            subscription.acknowledge()
-            stream.open()
-            await stream.hold(post.receive)
+            try:
+                call = post.call(request, params, self._peer(params, era, _drop))
+                granted = await grant(service.server.serve, call)
+            except McpError as error:
+                await post.fail(error_body(request.id, error), error, era)
+                return
+            service.stays_open()
+            stream = Stream(post.send, service.clocks)
+            subscription = Subscription(request.id, granted, stream.tell)
+            # The stream stays for long, and has a time of its own: what its request brought goes.
+            post.over()
+            del call, granted, params, request
+            entry = (subscription, stream, era)
+            stream.aged = partial(self._complete, *entry)
+            self._open.add(entry)
+            service.notices.add(subscription)
+            try:
+                subscription.acknowledge()
+                stream.open()
+                await stream.hold(post.receive)
+            finally:
+                service.notices.remove(subscription)
+                self._open.discard(entry)
         finally:
-            service.notices.remove(subscription)
-            self._open.discard(entry)
+            self._open_of[client] -= 1
+            if not self._open_of[client]:
+                del self._open_of[client]
 
     def drain(self) -> None:
         """Shutdown: every subscription gets its completing response."""

@@ -183,13 +183,12 @@ class Post(Arrival):
             self.task.cancel()
 
     async def _rest(self, message: MutableMapping[str, Any], limit: int) -> bytes | None:
-        pieces: list[bytes] = []
-        size = 0
+        body, size = bytearray(), 0
         while message["type"] != "http.disconnect":
             piece: bytes = message.get("body", b"")
             size += len(piece)
             if size <= limit:
-                pieces.append(piece)
+                body += piece
             if not message.get("more_body", False) or size > limit * MAX_DROPPED:
                 break
             message = await self.receive()
@@ -197,7 +196,7 @@ class Post(Arrival):
             return None
         if size > limit:
             raise Denied(Refuse(413, f"Payload too large: a message has at most {limit} bytes"))
-        return b"".join(pieces)
+        return bytes(body)
 
     def _open(self) -> Stream:
         if self.stream is None:

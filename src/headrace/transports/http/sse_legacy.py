@@ -59,12 +59,15 @@ class _Session:
         """Whose sessions are counted together."""
         self.tasks: set[asyncio.Task[None]] = set()
         self.connection = Connection(
-            server, questions, notices, self.emit, id=secrets.token_hex(16), transport="sse", sealer=None
+            server, questions, notices, self._notice, id=secrets.token_hex(16), transport="sse", sealer=None
         )
 
     @property
     def id(self) -> str:
         return self.connection.record.id
+
+    async def _notice(self, message: bytes) -> None:
+        self.stream.tell(message)  # nobody waits for the reader with it: who is too slow loses the stream
 
     async def emit(self, message: bytes) -> None:
         if not self.stream.takes(len(message)):
