@@ -277,7 +277,7 @@ async def test_a_program_that_asks_for_itself() -> None:
         ({}, {}, ["read", "write"]),
         ({}, {"scope": "write admin"}, ["write"]),
         ({"scope": "read unknown"}, {"resource": RESOURCE}, ["read"]),
-        ({"resource": None, "aud": [ISSUER]}, {}, ["read", "write"]),
+        ({"resource": f"{RESOURCE}/", "aud": [ISSUER]}, {}, ["read", "write"]),
     ],
 )
 async def test_a_user_whom_the_enterprise_vouches_for(
@@ -372,6 +372,25 @@ async def test_a_revoked_token_opens_nothing_more() -> None:
         assert (await site.http.get("/mcp", headers=bearer)).status_code == 400
         await site.post("/revoke", [("client_id", "public"), ("token", tokens["refresh_token"])])
         assert (await site.http.get("/mcp", headers=bearer)).status_code == 401
+
+
+async def test_a_revocation_concerns_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever revokes without end makes nobody's token be verified again at each request."""
+    async with running() as site:
+        own, other = await site.tokens(), await site.tokens()
+        asked: list[str] = []
+        verify = site.provider.verify_token
+
+        async def counted(token: str) -> Any:
+            asked.append(token)
+            return await verify(token)
+
+        monkeypatch.setattr(site.provider, "verify_token", counted)
+        bearer = {"authorization": f"Bearer {other['access_token']}"}
+        assert (await site.http.get("/mcp", headers=bearer)).status_code == 400
+        await site.post("/revoke", [("client_id", "public"), ("token", own["refresh_token"])])
+        assert (await site.http.get("/mcp", headers=bearer)).status_code == 400
+        assert asked == [other["access_token"]]
 
 
 # Registration

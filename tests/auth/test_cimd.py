@@ -209,17 +209,22 @@ BAD_ANSWERS = [
     (b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}", "application/json"),
     (JSON_HEAD + b"content-length: 9\r\n\r\n<html>...", "no client metadata"),
     (JSON_HEAD + b"content-length: 2\r\n\r\n[]", "no client metadata"),
-    (JSON_HEAD + b"content-length: 6000\r\n\r\n" + b" " * 6000, "more than 5120 bytes"),
     (JSON_HEAD + b"content-length: 5000\r\n\r\n" + b'{"a":' * 1000, "no client metadata"),
+]
+OUT_OF_ORDER = [
+    (b"HTTP/1.1 503 Down\r\ncontent-length: 0\r\n\r\n", "the answer is 503"),
+    (b"HTTP/1.1 429 Slow down\r\ncontent-length: 0\r\n\r\n", "the answer is 429"),
+    (JSON_HEAD + b"content-length: 6000\r\n\r\n" + b" " * 6000, "more than 5120 bytes"),
     (JSON_HEAD + b"content-encoding: gzip\r\ncontent-length: 2\r\n\r\n{}", "compressed"),
     (b"garbage\r\n\r\n", "can't be fetched"),
 ]
+"""Nobody throws a login away for it."""
 
 
-@pytest.mark.parametrize(("answer", "message"), BAD_ANSWERS)
+@pytest.mark.parametrize(("answer", "message"), BAD_ANSWERS + OUT_OF_ORDER)
 async def test_answers_that_are_refused(site: Site, documents: ClientDocuments, answer: bytes, message: str) -> None:
     site.answer = answer
-    async with refused(message):
+    async with refused(message, "invalid_client" if (answer, message) in BAD_ANSWERS else "temporarily_unavailable"):
         await documents.get(site.url())
     site.answer = None
     assert (await documents.get(site.url())).client_id == site.url()  # an error is not kept
@@ -309,7 +314,7 @@ async def test_few_fetches_in_a_minute_for_all_hosts_together(monkeypatch: pytes
 
     documents = ClientDocuments(resolve=resolve, clock=clock)
     for number in range(300):
-        async with refused("no address"):
+        async with refused("no address", "temporarily_unavailable"):
             await documents.get(f"https://{number}.victim.example/a")
     for number in range(1200):  # nor do those that are refused make it forget, or grow
         async with refused("wait a minute", "temporarily_unavailable"):
@@ -393,4 +398,4 @@ def test_which_ids_are_documents() -> None:
 
 
 def test_there_are_so_many_that_are_refused() -> None:
-    assert (len(BAD_IDS), len(BAD_MEMBERS), len(BAD_ANSWERS)) == (28, 20, 11)
+    assert (len(BAD_IDS), len(BAD_MEMBERS), len(BAD_ANSWERS + OUT_OF_ORDER)) == (28, 20, 13)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,31 +15,41 @@ from joserfc.jwk import ECKey, RSAKey
 from headrace.exceptions import StoreError
 from headrace.server.auth import AccessToken, JWTVerifier, MultiAuth, RSAKeyPair
 from headrace.server.auth.compact import BadToken, Compact
-from headrace.server.auth.oauth import embedded, stored
-from headrace.server.auth.oauth.assertions import check_signature, given_keys, read_assertion
+from headrace.server.auth.keys import check_signature
+from headrace.server.auth.oauth import embedded, endpoints, stored
+from headrace.server.auth.oauth.assertions import given_keys, read_assertion
 from headrace.server.auth.oauth.contract import AuthorizationParams, AuthorizeError, OAuthClientInformationFull
 from headrace.server.auth.oauth.embedded import InMemoryOAuthProvider
+from headrace.server.auth.oauth.identity_assertion import IdentityAssertion
 from headrace.server.auth.oauth.passwords import hash_password
+from headrace.server.auth.oauth.provider import ClientRegistrationOptions, OAuthProvider
+from headrace.server.auth.oauth.registration import load_client, renew_client, save_client
 from headrace.server.auth.oauth.upstream import UpstreamDown, UpstreamTokens
 from headrace.server.auth.oauth_proxy import OAuthProxy
 from headrace.server.auth.verifiers import CallableTokenVerifier, StaticTokenVerifier
 from headrace.state.memory_records import MemoryRecordStore
-from headrace.state.rates import RateLimit
+from headrace.state.rates import RateLimit, caller_of
 from headrace.state.sqlite import SqliteRecordStore
 
 from .oauth_app import (
     CHALLENGE,
     CLIENT_KEY,
+    CLIENTS,
     CODE_FORM,
+    IDP,
+    IDP_KEY,
     ISSUER,
     QUERY,
     REDIRECT,
     SECRET,
+    Site,
+    basic,
     changed,
+    id_jag,
     query_of,
     running,
 )
-from .test_oauth_proxy import KEY, idp, proxy_of, serving
+from .test_oauth_proxy import KEY, at_provider, idp, proxy_of, serving
 from .test_sign_in import Login, onward, signing_in
 from .upstream import Upstream
 
@@ -176,6 +187,16 @@ async def test_so_many_logins_wait_and_no_more(monkeypatch: pytest.MonkeyPatch) 
         assert "transaction" in query_of(await site.authorize())
 
 
+async def test_one_network_begins_so_many_logins_and_another_is_not_kept_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(endpoints, "LOGINS_PER_NETWORK", RateLimit(per_second=0.01, burst=2))
+    seen = iter(["192.0.2.1"] * 3 + ["192.0.2.2"])
+    monkeypatch.setattr(endpoints, "caller_of", lambda principal, scope: caller_of(None, {"client": (next(seen), 1)}))
+    async with signing_in() as site:
+        replies = [await site.authorize() for _ in range(4)]
+        assert [reply.status_code for reply in replies] == [302, 302, 503, 302]
+        assert "your network" in replies[2].text
+
+
 async def test_wrong_passwords_of_one_network_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(embedded, "WRONG_PER_NETWORK", RateLimit(per_second=0.001, burst=3))
     async with signing_in() as site:
@@ -242,3 +263,164 @@ async def test_what_is_nested_too_deeply_is_no_client(depth: int) -> None:
     async with running() as site:
         reply = await site.http.post("/register", content=body, headers={"content-type": "application/json"})
         assert (reply.status_code, reply.json()["error"]) == (400, "invalid_client_metadata"), reply.text
+
+
+# Programs that register themselves
+
+NEW = {
+    "redirect_uris": [REDIRECT, "http://127.0.0.1/callback", "vscode:/callback"],
+    "token_endpoint_auth_method": "none",
+}
+
+
+async def test_one_network_registers_so_many_programs_and_another_is_not_kept_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(endpoints, "REGISTRATIONS_PER_NETWORK", RateLimit(per_second=0.01, burst=2))
+    seen = iter([f"2001:db8::{number}" for number in range(4)] + ["2001:db8:0:1::1"])
+    monkeypatch.setattr(endpoints, "caller_of", lambda principal, scope: caller_of(None, {"client": (next(seen), 1)}))
+    async with running() as site:
+        assert (await site.http.post("/register", json={})).status_code == 400  # what is refused does not count
+        replies = [await site.http.post("/register", json=NEW) for _ in range(5)]
+    assert [reply.status_code for reply in replies] == [201, 201, 429, 429, 201]
+    assert replies[2].json()["error"] == "temporarily_unavailable"
+    assert 90 < int(replies[2].headers["retry-after"]) <= 100
+
+
+async def test_the_more_programs_nobody_uses_the_sooner_they_give_way() -> None:
+    now = [0.0]
+    records = MemoryRecordStore(clock=lambda: now[0])
+    for number in range(100):
+        await save_client(records, OAuthClientInformationFull(client_id=str(number)), limit=100)
+    now[0] = 3600.0
+    assert await records.count("oauth-client-new") < 100
+    await save_client(records, OAuthClientInformationFull(client_id="later"), limit=100)
+    now[0] += 3599.0
+    assert await records.get("oauth-client-new", "later") is not None
+
+
+async def test_programs_that_are_used_keep_no_new_one_out() -> None:
+    records = MemoryRecordStore()
+    for number in range(5):
+        await save_client(records, OAuthClientInformationFull(client_id=str(number)), limit=1)
+        await renew_client(records, str(number))
+    assert await load_client(records, "0") is not None
+
+
+async def _registered(site: Site) -> str:
+    return (await site.http.post("/register", json=NEW)).json()["client_id"]
+
+
+@pytest.mark.parametrize(
+    ("client", "uri", "status"),
+    [
+        ("new", REDIRECT, 400),
+        ("new", "http://127.0.0.1:3000/callback", 302),
+        ("new", "vscode:/callback", 302),
+        ("public", REDIRECT, 302),
+    ],
+)
+async def test_a_wrong_request_of_a_program_nobody_knows_redirects_to_no_site(
+    client: str, uri: str, status: int
+) -> None:
+    """Links to this server could else lead anywhere (RFC 9700, 4.11.2)."""
+    async with running() as site:
+        client_id = await _registered(site) if client == "new" else client
+        reply = await site.authorize(changed(QUERY, client_id=client_id, redirect_uri=uri, scope="unknown"))
+        assert reply.status_code == status
+        if status == 302:
+            assert query_of(reply)["error"] == "invalid_scope"
+            return
+        assert "location" not in reply.headers
+        assert "refresh" not in reply.headers
+        assert f'<a href="{REDIRECT}?error=invalid_scope&amp;' in reply.text
+        assert ">Back to https://app.example</a>" in reply.text
+        right = await site.authorize(changed(QUERY, client_id=client_id))
+        assert "code" in query_of(right)
+
+
+# Who is who
+
+
+async def test_a_user_is_no_client_that_has_tokens_of_its_own() -> None:
+    believed = IdentityAssertion(
+        [IDP], jwks={IDP: {"keys": [IDP_KEY.as_dict(private=False)]}}, subject=lambda claims: claims["sub"]
+    )
+    async with running(identity_assertion=believed) as site:
+        with pytest.raises(AuthorizeError, match="name of a client"):
+            await site.provider.complete(await site.provider.begin(PROGRAM, ASKED), subject="machine")
+        form = {"grant_type": endpoints.JWT_BEARER, "assertion": id_jag(sub="machine")}
+        reply = await site.post("/token", list(form.items()), basic("basic", SECRET))
+        assert (reply.status_code, reply.json()["error"]) == (400, "access_denied")
+        # One that has none may be called as it likes.
+        assert await site.provider.complete(await site.provider.begin(PROGRAM, ASKED), subject="public")
+
+
+async def test_users_whom_the_provider_does_not_name_are_not_one(
+    idp: Upstream, caplog: pytest.LogCaptureFixture
+) -> None:
+    nobody = CallableTokenVerifier(lambda token: AccessToken(token=token, client_id="app", scopes=["read"]))
+    async with serving(proxy_of(idp, token_verifier=nobody)) as site, site.browser() as browser:
+        back = await at_provider(await browser.allow(await site.authorize()))
+        answer = query_of(await browser.get(back))
+    assert answer["error"] == "server_error"
+    assert "does not say who the user is" in answer["error_description"]
+    assert "claims['sub']" in caplog.text
+
+
+# What is kept, and by whom
+
+
+@pytest.mark.parametrize("kind", ["oauth-transaction", "oauth-grant"])
+async def test_what_another_version_kept_is_not_there(kind: str) -> None:
+    provider = InMemoryOAuthProvider(ISSUER, secret_key=KEY, clients=[PROGRAM])
+    await provider.records.put(kind, "id", b'{"client_id": 1}')
+    assert await provider.transaction("id") is None
+    assert await provider.load_authorization_code(PROGRAM, "id.0.x") is None
+    with pytest.raises(AuthorizeError, match="This login is over"):
+        await provider.complete("id", subject="alice")
+
+
+async def test_a_login_that_another_version_kept_is_over(idp: Upstream) -> None:
+    async with serving(proxy_of(idp)) as site:
+        tokens = await site.login()
+        grant = await site.proxy._grants.of_secret(tokens["refresh_token"])
+        assert grant is not None
+        await site.proxy.records.put("oauth-upstream-tokens", grant[0].extra.decode(), b'{"token": 1}')
+        assert (await site.whoami(tokens)).status_code == 401
+        reply = await site.refresh(tokens)
+        assert (reply.status_code, reply.json()["error"]) == (400, "invalid_grant")
+
+
+@dataclass
+class _Error(Exception):
+    """As the official SDK's are."""
+
+    error: str
+    error_description: str | None = None
+
+
+class _ForTheSDK(OAuthProvider):
+    async def get_client(self, client_id: str) -> OAuthClientInformationFull | None:
+        return next((client for client in CLIENTS if client.client_id == client_id), None)
+
+    async def register_client(self, client_info: OAuthClientInformationFull) -> None:
+        raise _Error("invalid_redirect_uri", "Not this one")
+
+    async def authorize(self, client: OAuthClientInformationFull, params: AuthorizationParams) -> str:
+        raise _Error("access_denied", "Not today")
+
+    async def load_refresh_token(self, client: OAuthClientInformationFull, refresh_token: str) -> Any:
+        raise _Error("invalid_grant", None) if refresh_token == "refused" else OSError("It is broken")
+
+
+async def test_the_errors_of_the_official_sdk_are_understood() -> None:
+    provider = _ForTheSDK(ISSUER, client_registration_options=ClientRegistrationOptions(enabled=True))
+    async with running(provider) as site:
+        answer = query_of(await site.authorize(changed(QUERY, redirect_uri="http://127.0.0.1/callback")))
+        assert (answer["error"], answer["error_description"]) == ("access_denied", "Not today")
+        reply = await site.http.post("/register", json=NEW)
+        assert (reply.status_code, reply.json()["error"]) == (400, "invalid_redirect_uri")
+        reply = await site.refresh("refused")
+        assert (reply.status_code, reply.json()) == (400, {"error": "invalid_grant"})
+        assert (await site.refresh("broken")).status_code == 500

@@ -519,10 +519,12 @@ JAG: dict[str, tuple[Callable[[], str], dict[str, str], str]] = {
     "made in the future": (lambda: id_jag(iat=int(NOW) + 600), {}, "invalid_grant"),
     "no jti": (lambda: id_jag(jti=None), {}, "invalid_grant"),
     "bound to a key": (lambda: id_jag(cnf={"jkt": "x"}), {}, "invalid_grant"),
+    "no resource": (lambda: id_jag(resource=None), {}, "invalid_grant"),
+    "two resources": (lambda: id_jag(resource=[RESOURCE, "https://other.example/mcp"]), {}, "invalid_grant"),
     "another resource": (lambda: id_jag(resource="https://other.example/mcp"), {}, "invalid_target"),
     "another resource in the request": (id_jag, {"resource": "https://other.example/mcp"}, "invalid_target"),
 }
-assert len(JAG) == 35
+assert len(JAG) == 37
 
 
 @pytest.mark.parametrize("case", JAG)
@@ -845,4 +847,4 @@ async def test_steps(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_there_are_more_than_200() -> None:
     counted = [FOREIGN_REDIRECTS, PAGES, TOLD, CODE, HOW, CLIENT, JAG, MACHINE, FLOWS]
-    assert sum(map(len, counted)) == 260
+    assert sum(map(len, counted)) == 262

@@ -136,9 +136,9 @@ REFUSED: list[tuple[Any, str, str]] = [
     (b'{"redirect_uris": ["http://localhost/"]} {}', "invalid_client_metadata", "no client metadata"),
     (b"\xff\xfe{}", "invalid_client_metadata", "no client metadata"),
     (b'{"client_name": "\xff"}', "invalid_client_metadata", "no client metadata"),
-    (b'{"jwks": ' + b'{"a":' * 12000, "invalid_client_metadata", "no client metadata"),
+    (b'{"jwks": ' + b'{"a":' * 1500, "invalid_client_metadata", "no client metadata"),
     (b'{"a": NaN}', "invalid_client_metadata", "no client metadata"),
-    (b" " * 70_000, "invalid_client_metadata", "longer than"),
+    (b" " * 8193, "invalid_client_metadata", "longer than"),
     ({}, "invalid_redirect_uri", "at least one"),
     ({"redirect_uris": []}, "invalid_redirect_uri", "at least one"),
     ({"redirect_uris": LOCAL}, "invalid_client_metadata", "redirect_uris"),
@@ -231,7 +231,7 @@ async def test_so_many_clients_and_no_more() -> None:
     records = MemoryRecordStore()
     for _ in range(3):
         await save_client(records, register(), limit=3)
-    with pytest.raises(RegistrationError, match="3 clients and takes no more") as caught:
+    with pytest.raises(RegistrationError, match="3 new clients and takes no more") as caught:
         await save_client(records, register(), limit=3)
     assert caught.value.error == "temporarily_unavailable"
     await save_client(records, register(), limit=None)
@@ -249,7 +249,7 @@ async def test_who_is_not_used_is_forgotten_and_makes_room() -> None:
     clock.now += 4 * 24 * 3600
     assert await load_client(records, used.client_id) == used
     assert await load_client(records, unused.client_id) is None
-    assert await records.count("oauth-client") == 2
+    assert [await records.count(kind) for kind in ("oauth-client", "oauth-client-new")] == [1, 1]
     clock.now += 80 * 24 * 3600
     await renew_client(records, used.client_id)
     clock.now += 80 * 24 * 3600

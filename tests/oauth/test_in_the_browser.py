@@ -62,15 +62,21 @@ async def host(request: pytest.FixtureRequest, provider: Provider, tmp_path: Pat
         yield host
 
 
-@pytest.fixture
-def stranger() -> Iterator[Browser]:
-    """Somebody else, with a browser of their own."""
+@pytest.fixture(scope="module")
+def other_chromium() -> Iterator[Browser]:
     found = programs()
     if found is None:
         missing("Chromium and its driver: apt-get install chromium chromium-driver")
     with browsing(*found) as browser:
         yield browser
-        browser.done()
+
+
+@pytest.fixture
+def stranger(other_chromium: Browser) -> Iterator[Browser]:
+    """Somebody else, with a browser of their own."""
+    other_chromium.forget()
+    yield other_chromium
+    other_chromium.done()
 
 
 async def login_url(host: Host, program: Listening, name: str = "A program") -> str:

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from .claims import Audience, access_token_of, as_list
-from .compact import BadToken, Compact, read_compact
+from .compact import BadToken, read_compact
 from .dpop import DPoP
-from .keys import ASYMMETRIC, JWKS, SYMMETRIC, Keys, OneKey
+from .keys import ASYMMETRIC, JWKS, SYMMETRIC, Keys, OneKey, check_signature
 from .provider import AccessToken
 from .verifiers import TokenVerifier
 
@@ -20,8 +20,6 @@ logger = logging.getLogger(__name__)
 
 _MAX_BYTES = 16 * 1024
 _TYPES = ("at+jwt", "jwt", "")
-_MAX_TRIED = 8
-"""Keys of one set for a token that names none."""
 _MAX_LEEWAY = 300
 
 
@@ -81,7 +79,7 @@ class JWTVerifier(TokenVerifier):
         """The token if it is good here. Raises KeysUnavailable where that can't be known."""
         try:
             compact = read_compact(token, _TYPES, _MAX_BYTES)
-            await self._check_signature(compact)
+            check_signature(compact, await self._keys.fitting(compact.header["alg"], compact.header.get("kid")))
             claims = compact.claims()
             if not str(compact.header.get("typ", "")).lower().endswith("at+jwt"):
                 _check_is_access_token(claims)
@@ -91,13 +89,6 @@ class JWTVerifier(TokenVerifier):
         except BadToken as error:
             logger.debug("A JWT is refused: %s", error)
             return None
-
-    async def _check_signature(self, compact: Compact) -> None:
-        """Raises BadToken, and KeysUnavailable."""
-        keys = await self._keys.fitting(compact.header["alg"], compact.header.get("kid"))
-        # Whoever writes a header says what to try, nothing else: its jwk, jku, x5u and x5c are never read.
-        if not any(compact.signed_with(each.key) for each in keys[:_MAX_TRIED]):
-            raise BadToken("It is signed with no key of its issuer, or not by its algorithm")
 
 
 def _check_is_access_token(claims: Mapping[str, Any]) -> None:

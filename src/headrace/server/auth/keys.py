@@ -13,12 +13,23 @@ import msgspec
 
 from ...exceptions import FetchError
 from ...transports.http.fetch import fetch
-from .compact import algorithms_of, require_joserfc
+from .compact import BadToken, Compact, algorithms_of, require_joserfc
 
 if TYPE_CHECKING:
     from joserfc.jwk import Key
 
-__all__ = ["ASYMMETRIC", "JWKS", "SYMMETRIC", "Keys", "KeysUnavailable", "OneKey", "RSAKeyPair", "SigningKey"]
+__all__ = [
+    "ASYMMETRIC",
+    "JWKS",
+    "SYMMETRIC",
+    "Keys",
+    "KeysUnavailable",
+    "OneKey",
+    "RSAKeyPair",
+    "SigningKey",
+    "check_signature",
+    "keys_in",
+]
 
 SYMMETRIC = {"HS256": 32, "HS384": 48, "HS512": 64}
 """With the shortest secret in bytes: as long as the hash (RFC 7518, 3.2)."""
@@ -33,6 +44,8 @@ ASYMMETRIC = {
 
 _MAX_BYTES = 512 * 1024
 _MAX_KEYS = 100
+_MAX_TRIED = 8
+"""Keys of one set for a token that names none: each costs time."""
 _SECONDS = 5.0
 _FRESH = 3600.0
 _STALE = 24 * 3600.0
@@ -59,6 +72,14 @@ class Keys(Protocol):
     async def fitting(self, algorithm: str, kid: str | None) -> Sequence[SigningKey]:
         """The keys a token of that header may be signed with. Raises KeysUnavailable."""
         ...
+
+
+def check_signature(token: Compact, keys: Sequence[SigningKey]) -> None:
+    """That one of the keys made it: the one it names, where it names one. Raises BadToken."""
+    # Whoever writes a header says what to try, nothing else: its jwk, jku, x5u and x5c are never read.
+    fitting = [each for each in keys if each.fits(token.header["alg"], token.header.get("kid"))]
+    if not any(token.signed_with(each.key) for each in fitting[:_MAX_TRIED]):
+        raise BadToken("It is signed with no key of its issuer, or not by its algorithm")
 
 
 class OneKey:

@@ -11,7 +11,6 @@ import hashlib
 import logging
 import re
 import secrets
-from collections.abc import Awaitable, Callable
 from typing import Unpack
 from urllib.parse import urlsplit
 
@@ -27,8 +26,9 @@ from .challenge import serving
 from .oauth.browser import Binding
 from .oauth.contract import AuthorizationParams, AuthorizeError, OAuthClientInformationFull, TokenError
 from .oauth.grants import Grant, Transaction
+from .oauth.kept import record_of
 from .oauth.logins import Logins, subject_of
-from .oauth.pages import Asking, consent_page, error_page, onward_page
+from .oauth.pages import Asking, consent_page, error_page, guarded, onward_page
 from .oauth.parameters import Parameters, of_form, of_query, s256
 from .oauth.provider import ClientRegistrationOptions
 from .oauth.proxy_options import ProxyOptions
@@ -172,9 +172,9 @@ class OAuthProxy(StoredOAuthProvider):
 
     def routes(self) -> list[Route]:
         return [
-            Route("/consent", _guarded(self._ask), methods=["GET"], name="oauth-consent"),
-            Route("/consent", _guarded(self._answer), methods=["POST"], name="oauth-consent-answer"),
-            Route(self._callback_path, _guarded(self._back), methods=["GET"], name="oauth-callback"),
+            Route("/consent", guarded(self._ask), methods=["GET"], name="oauth-consent"),
+            Route("/consent", guarded(self._answer), methods=["POST"], name="oauth-consent-answer"),
+            Route(self._callback_path, guarded(self._back), methods=["GET"], name="oauth-callback"),
         ]
 
     async def get_client(self, client_id: str) -> OAuthClientInformationFull | None:
@@ -187,7 +187,7 @@ class OAuthProxy(StoredOAuthProvider):
 
     async def _ask(self, request: Request) -> Response:
         id = of_query(request).require("transaction")
-        transaction, upstream = await self._waiting(id), await self.upstream()
+        transaction, upstream = await self.waiting(id), await self.upstream()
         browser = self._binding.opened(request)
         if not await self.is_opened_by(id, browser):
             raise AuthorizeError("invalid_request", "This login was begun in another browser, or without cookies")
@@ -206,7 +206,7 @@ class OAuthProxy(StoredOAuthProvider):
     async def _answer(self, request: Request) -> Response:
         form = await of_form(request)
         id = form.require("transaction")
-        transaction = await self._waiting(id)
+        transaction = await self.waiting(id)
         browser = self._binding.answered_by(request, form.require("token"), id, transaction.client_id)
         if browser is None:
             return error_page(
@@ -221,19 +221,13 @@ class OAuthProxy(StoredOAuthProvider):
             await self.records.put(_CONSENT, _consent_key(browser, transaction), scopes, ttl=_REMEMBERED_SECONDS)
         return onward_page(await self._onward(id, transaction, browser))
 
-    async def _waiting(self, id: str) -> Transaction:
-        transaction = await self.transaction(id)
-        if transaction is None:
-            raise AuthorizeError("invalid_request", "This login is over: start again in your program")
-        return transaction
-
     async def _needs_no_answer(self, browser: str, transaction: Transaction) -> bool:
         if self.consent in (False, "external"):
             return True
         if self.consent != "remember":
             return False
-        allowed = await self.records.get(_CONSENT, _consent_key(browser, transaction))
-        return allowed is not None and set(transaction.scopes) <= set(msgspec.json.decode(allowed, type=list[str]))
+        allowed = record_of(await self.records.get(_CONSENT, _consent_key(browser, transaction)), list[str])
+        return allowed is not None and set(transaction.scopes) <= set(allowed)
 
     async def _onward(self, id: str, transaction: Transaction, browser: str) -> str:
         """The provider's URL for one browser, which alone may come back from it."""
@@ -265,8 +259,7 @@ class OAuthProxy(StoredOAuthProvider):
     async def _back(self, request: Request) -> Response:
         answer = of_query(request)
         state = answer.require("state")
-        data = await self.records.get(_STATE, state)
-        pending = None if data is None else msgspec.json.decode(data, type=_Pending)
+        pending = record_of(await self.records.get(_STATE, state), _Pending)
         # The browser before anything else: whoever brings a state that was another's must not even use it up.
         if pending is None or self._binding.browser(request) != pending.browser:
             raise AuthorizeError("invalid_request", "This login is over, or began in another browser: start again")
@@ -296,7 +289,7 @@ class OAuthProxy(StoredOAuthProvider):
         if error is not None:
             code = error if _ERROR.fullmatch(error) else "server_error"
             raise AuthorizeError(code, answer.get("error_description"))
-        transaction = await self._waiting(pending.transaction)
+        transaction = await self.waiting(pending.transaction)
         try:
             tokens = await upstream.exchange(
                 answer.get("code") or "",
@@ -309,8 +302,11 @@ class OAuthProxy(StoredOAuthProvider):
         access = await self.verify_login(tokens, pending.nonce)
         if access is None:
             raise AuthorizeError("access_denied", "The identity provider's token is not good for this server")
-        key = await self._logins.add(tokens)
-        return await self.complete(pending.transaction, subject=subject_of(access), extra=key)
+        subject = subject_of(access)
+        if not subject:  # all such users would be one
+            logger.error("A login is refused: claims['sub'] of the token_verifier's AccessToken must name the user")
+            raise AuthorizeError("server_error", "The identity provider does not say who the user is (sub)")
+        return await self.complete(pending.transaction, subject=subject, extra=await self._logins.add(tokens))
 
     # The provider's tokens of a login
 
@@ -360,21 +356,6 @@ class OAuthProxy(StoredOAuthProvider):
                 await (await self.upstream()).revoke(tokens)
             except (UpstreamDown, FetchError) as error:
                 logger.warning("A revocation was not heard by the identity provider: %s", error)
-
-
-def _guarded(handler: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
-    """With pages for what goes wrong."""
-
-    async def guarded(request: Request) -> Response:
-        try:
-            return await handler(request)
-        except (AuthorizeError, TokenError) as error:
-            return error_page("This login can't go on", str(error))
-        except (UpstreamDown, StoreError) as error:
-            logger.warning("A login can't go on: %s", error)
-            return error_page("This login can't go on", "The server is out of order: try again later", status=503)
-
-    return guarded
 
 
 def _asking(transaction: Transaction, server: str) -> Asking:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -15,13 +15,11 @@ from ..keys import ASYMMETRIC, SigningKey, keys_in
 if TYPE_CHECKING:
     from .provider import OAuthProvider
 
-__all__ = ["ALGORITHMS", "check_claims", "check_signature", "given_keys", "read_assertion"]
+__all__ = ["ALGORITHMS", "check_claims", "given_keys", "read_assertion"]
 
 ALGORITHMS = tuple(ASYMMETRIC)
 """A key of the signer's own, never a shared secret."""
 _MAX_BYTES = 16 * 1024
-_MAX_TRIED = 8
-"""Keys for one assertion: whoever has a client brings its keys, and each costs time."""
 _SKEW = 30
 _LONGEST = 3600
 """Seconds that an assertion may be good for: as long its id is remembered."""
@@ -31,13 +29,6 @@ def read_assertion(token: str, *types: str) -> tuple[Compact, dict[str, Any]]:
     """The token, whose ``typ`` is one of these, and its claims; nothing of it is checked. Raises BadToken."""
     read = read_compact(token, types, _MAX_BYTES)
     return read, read.claims()
-
-
-def check_signature(token: Compact, keys: Sequence[SigningKey]) -> None:
-    """That one of the keys made it: the one it names, where it names one. Raises BadToken."""
-    fitting = [each for each in keys if each.fits(token.header["alg"], token.header.get("kid"))]
-    if not any(token.signed_with(each.key) for each in fitting[:_MAX_TRIED]):
-        raise BadToken("The assertion is signed with no key of its issuer")
 
 
 def given_keys(jwks: Mapping[str, Any] | None) -> list[SigningKey]:

@@ -21,7 +21,7 @@ import msgspec
 
 from ....exceptions import FetchError, ParseError
 from ....protocol.json_bounds import check_text
-from ....transports.http.fetch import Fetched, Resolve, fetch, resolve_name
+from ....transports.http.fetch import Fetched, NotPublic, Resolve, fetch, resolve_name
 from .contract import OAuthClientInformationFull, RegistrationError
 from .redirects import parse_uri
 from .registration import check_metadata, decode_metadata
@@ -176,11 +176,15 @@ class _Fetches(Generic[_T]):
     async def _fetched(self, url: str) -> _T | RegistrationError:
         try:
             answer = await self._fetch(url)
+            if answer.status == 429 or answer.status >= 500:
+                raise FetchError(f"the answer is {answer.status}")
             if answer.status != 200:
                 raise _refused(f"the answer is {answer.status}")
             document = self._read(url, answer)
-        except FetchError as error:
+        except NotPublic as error:
             return _refused(f"The client's document can't be read: {error}")
+        except FetchError as error:  # a client must not throw its login away because of it
+            return RegistrationError("temporarily_unavailable", f"The client's document can't be read now: {error}")
         except RegistrationError as error:
             return _refused(f"The client's document can't be used: {error}")
         self._kept[url] = (self._clock() + self._seconds_kept(answer), document)

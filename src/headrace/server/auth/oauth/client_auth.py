@@ -15,7 +15,8 @@ from urllib.parse import unquote_plus
 from starlette.requests import Request
 
 from ..compact import BadToken
-from .assertions import check_claims, check_signature, given_keys, read_assertion
+from ..keys import check_signature
+from .assertions import check_claims, given_keys, read_assertion
 from .contract import OAuthClientInformationFull, RegistrationError, TokenError
 from .parameters import Parameters
 

@@ -15,10 +15,12 @@ __all__ = [
     "AuthorizeError",
     "IdentityAssertionParams",
     "OAuthClientInformationFull",
+    "OAuthError",
     "OAuthToken",
     "RefreshToken",
     "RegistrationError",
     "TokenError",
+    "oauth_error",
 ]
 
 
@@ -121,7 +123,7 @@ def _plain(text: str) -> str:
     return "".join(c if " " <= c <= "~" and c != "\\" else "?" for c in line)
 
 
-class _OAuthError(Exception):
+class OAuthError(Exception):
     """`error` is OAuth's code, `error_description` a line for the client's developer."""
 
     def __init__(self, error: str, error_description: str | None = None) -> None:
@@ -131,13 +133,23 @@ class _OAuthError(Exception):
         self.error_description = text
 
 
-class RegistrationError(_OAuthError):
+class RegistrationError(OAuthError):
     """RFC 7591, 3.2.2: ``invalid_redirect_uri``, ``invalid_client_metadata``."""
 
 
-class AuthorizeError(_OAuthError):
+class AuthorizeError(OAuthError):
     """RFC 6749, 4.1.2.1: ``access_denied``, ``invalid_scope``, ``server_error``..."""
 
 
-class TokenError(_OAuthError):
+class TokenError(OAuthError):
     """RFC 6749, 5.2: ``invalid_grant``, ``invalid_client``, ``invalid_scope``..."""
+
+
+def oauth_error(error: Exception) -> OAuthError | None:
+    """What a provider refused with; its classes may be those of the official SDK. None: it failed."""
+    if isinstance(error, OAuthError):
+        return error
+    if not hasattr(error, "error_description"):
+        return None
+    code, description = getattr(error, "error", None), getattr(error, "error_description", None)
+    return OAuthError(code, description) if isinstance(code, str) and isinstance(description, str | None) else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from typing import Unpack, cast
 
@@ -13,16 +12,14 @@ from starlette.routing import Route
 from ....exceptions import StoreError
 from ....state.rates import Buckets, RateLimit, caller_of
 from .browser import Binding
-from .contract import AuthorizationParams, AuthorizeError, OAuthClientInformationFull, TokenError
+from .contract import AuthorizationParams, OAuthClientInformationFull, TokenError
 from .grants import Grant, Transaction
-from .pages import Asking, error_page, onward_page, sign_in_page
-from .parameters import Parameters, of_form, of_query
+from .pages import Asking, guarded, onward_page, sign_in_page
+from .parameters import of_form, of_query
 from .passwords import Users, authenticator_of
 from .stored import TRANSACTION_SECONDS, StoredOAuthProvider, StoredOptions
 
 __all__ = ["EmbeddedOAuthProvider", "InMemoryOAuthProvider"]
-
-logger = logging.getLogger(__name__)
 
 ATTEMPTS = 5
 """Wrong passwords for one login."""
@@ -67,32 +64,28 @@ class EmbeddedOAuthProvider(StoredOAuthProvider):
         return f"{self.base_url}/login?transaction={await self.begin(client, params)}"
 
     def routes(self) -> list[Route]:
-        return [Route("/login", self._login, methods=["GET", "POST"], name="oauth-login")]
+        return [
+            Route("/login", guarded(self._ask), methods=["GET"], name="oauth-login"),
+            Route("/login", guarded(self._answer), methods=["POST"], name="oauth-login-answer"),
+        ]
 
     async def renewed(self, grant: Grant, scopes: list[str]) -> Grant:
         if self._table is not None and grant.subject not in self._table:
             raise TokenError("invalid_grant", "This user is not known here any more")
         return grant
 
-    async def _login(self, request: Request) -> Response:
-        try:
-            if request.method == "POST":
-                return await self._answered(request, await of_form(request))
-            id = of_query(request).require("transaction")
-            transaction, browser = await self._pending(id), self._binding.opened(request)
-            self._check(await self.is_opened_by(id, browser))
-            response = self._page(transaction, id, browser)
-            self._binding.remember(response, browser)
-            return response
-        except (TokenError, AuthorizeError) as error:
-            return error_page("This login can't go on", str(error))
-        except StoreError:
-            logger.exception("The store of the authorization server failed")
-            return error_page("This login can't go on", "The server is out of order: try again later", status=503)
+    async def _ask(self, request: Request) -> Response:
+        id = of_query(request).require("transaction")
+        transaction, browser = await self.waiting(id), self._binding.opened(request)
+        self._check(await self.is_opened_by(id, browser))
+        response = self._page(transaction, id, browser)
+        self._binding.remember(response, browser)
+        return response
 
-    async def _answered(self, request: Request, form: Parameters) -> Response:
+    async def _answer(self, request: Request) -> Response:
+        form = await of_form(request)
         id = form.require("transaction")
-        transaction = await self._pending(id)
+        transaction = await self.waiting(id)
         browser = self._binding.answered_by(request, form.get("csrf", ""), id, transaction.client_id)
         self._check(browser is not None)
         if form.get("answer") == "deny":
@@ -119,12 +112,6 @@ class EmbeddedOAuthProvider(StoredOAuthProvider):
         )
         hidden = {"transaction": id, "csrf": self._binding.form_token(browser, id, transaction.client_id)}
         return sign_in_page(asking, action=f"{self.base_url}/login", hidden=hidden, problem=problem)
-
-    async def _pending(self, id: str) -> Transaction:
-        transaction = await self.transaction(id)
-        if transaction is None:
-            raise TokenError("invalid_request", "This login is over: start again in your program")
-        return transaction
 
     def _check(self, same_browser: bool) -> None:
         if not same_browser:

@@ -16,26 +16,29 @@ from urllib.parse import quote, urlsplit
 
 import msgspec
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from ....exceptions import StoreError
 from ....redaction import log_failure
+from ....state.rates import Buckets, RateLimit, caller_of
 from ..metadata import document_route
+from .answers import NO_STORE, answered, busy, error_answer, json_answer, out_of_order, redirect
 from .assertions import ALGORITHMS
 from .client_auth import METHODS, authenticate, known_client
 from .contract import (
     AuthorizationParams,
-    AuthorizeError,
     IdentityAssertionParams,
     OAuthClientInformationFull,
+    OAuthError,
     OAuthToken,
     RegistrationError,
     TokenError,
+    oauth_error,
 )
 from .pages import error_page
 from .parameters import SCOPES, Parameters, body_of, of_form, of_query, s256
-from .redirects import check_redirect_uri, matches
+from .redirects import check_redirect_uri, is_loopback_host, matches
 from .registration import read_registration
 
 if TYPE_CHECKING:
@@ -49,9 +52,11 @@ CLIENT_CREDENTIALS = "client_credentials"
 JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 ID_JAG_PROFILE = "urn:ietf:params:oauth:grant-profile:id-jag"
 _WELL_KNOWN = ("/.well-known/oauth-authorization-server", "/.well-known/openid-configuration")
-_NO_STORE = {"cache-control": "no-store", "pragma": "no-cache"}
 _MAX_STATE = 4096
 """It is kept until the user has answered."""
+LOGINS_PER_NETWORK = RateLimit(per_second=2, burst=200)
+REGISTRATIONS_PER_NETWORK = RateLimit(per_second=1 / 120, burst=60)
+"""So that who begins many leaves room for others."""
 _CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")
 _VERIFIER = re.compile(r"[A-Za-z0-9._~-]{43,128}")
 
@@ -96,6 +101,7 @@ class AuthorizationServer:
     def __init__(self, provider: OAuthProvider, resource: str) -> None:
         self._provider = provider
         self._resource = resource
+        self._logins, self._registrations = Buckets(LOGINS_PER_NETWORK), Buckets(REGISTRATIONS_PER_NETWORK)
         self._grants = {
             "authorization_code": self._by_code,
             "refresh_token": self._by_refresh_token,
@@ -106,29 +112,42 @@ class AuthorizationServer:
     # The authorization endpoint
 
     async def authorize(self, request: Request) -> Response:
+        if self._logins.take(caller_of(None, request.scope)):
+            return _no_login(
+                OAuthError("temporarily_unavailable", "Too many logins begin in your network: wait a minute")
+            )
         try:
             parameters = of_query(request) if request.method == "GET" else await of_form(request)
             client, uri = await self._client_and_uri(parameters)
         except TokenError as error:
-            status = 503 if error.error == "temporarily_unavailable" else 400
-            return error_page("This login can't begin", str(error), status=status)
+            return _no_login(error)
         except StoreError:
-            return error_page("This login can't begin", "The server is out of order: try again later", status=503)
+            return _no_login(OAuthError("temporarily_unavailable", "The server is out of order: try again later"))
         try:
             url = await self._provider.authorize(client, self._params(client, parameters, uri))
             if url.startswith(f"{uri}?") and "iss=" not in url:
                 url += f"&iss={quote(self._provider.issuer, safe='')}"
-        except (AuthorizeError, TokenError) as error:
-            url = self._refusal(parameters, uri, error.error, error.error_description)
         except StoreError:
-            url = self._refusal(parameters, uri, "temporarily_unavailable", "Try again later")
+            return self._refusal(client, parameters, uri, OAuthError("temporarily_unavailable", "Try again later"))
         except Exception as error:
-            log_failure(logger, error, parameters.values(), "The provider failed at a request for authorization")
-            url = self._refusal(parameters, uri, "server_error", None)
-        return RedirectResponse(url, 302, headers={**_NO_STORE, "referrer-policy": "no-referrer"})
+            said = oauth_error(error)
+            if said is None:
+                log_failure(logger, error, parameters.values(), "The provider failed at a request for authorization")
+            return self._refusal(client, parameters, uri, said or OAuthError("server_error", "The server failed"))
+        return redirect(url)
 
-    def _refusal(self, parameters: Parameters, uri: str, error: str, description: str | None) -> str:
-        return self._provider.redirect(uri, error=error, error_description=description, state=parameters.get("state"))
+    def _refusal(
+        self, client: OAuthClientInformationFull, parameters: Parameters, uri: str, error: OAuthError
+    ) -> Response:
+        """Whoever registers a program could else make links to this server that lead anywhere (RFC 9700, 4.11.2)."""
+        url = self._provider.redirect(
+            uri, error=error.error, error_description=error.error_description, state=parameters.get("state")
+        )
+        parts = urlsplit(uri)
+        if parts.scheme in ("https", "http") and not is_loopback_host(parts.hostname or ""):
+            if not self._provider.vouches_for(client):
+                return _no_login(error, back=url)
+        return redirect(url)
 
     async def _client_and_uri(self, parameters: Parameters) -> tuple[OAuthClientInformationFull, str]:
         """What must be right before anything is sent anywhere. Raises TokenError."""
@@ -202,9 +221,9 @@ class AuthorizationServer:
                 raise TokenError("unsupported_grant_type", f"grant_type must be one of: {supported}")
             tokens = await self._grants[grant_type](client, form)
             members = {name: getattr(tokens, name) for name in OAuthToken.__struct_fields__}
-            return _json(200, {name: value for name, value in members.items() if value is not None})
+            return json_answer(200, {name: value for name, value in members.items() if value is not None})
 
-        return await _answered(request, answer)
+        return await answered(request, answer)
 
     async def _authenticated(self, request: Request, form: Parameters, path: str) -> OAuthClientInformationFull:
         if form.repeated:
@@ -271,12 +290,15 @@ class AuthorizationServer:
                 redirect_patterns=self._provider.redirect_patterns,
                 secret_seconds=options.client_secret_expiry_seconds,
             )
+            wait = self._registrations.take(caller_of(None, request.scope))
+            if wait:
+                return busy(429, "Too many programs were registered from your network: try again later", wait)
             await self._provider.register_client(client)
-        except (RegistrationError, TokenError) as error:
-            return _error(error)
         except StoreError:
-            return _out_of_order()
-        return _json(201, msgspec.to_builtins(client))
+            return out_of_order()
+        except Exception as error:
+            return error_answer(error)
+        return json_answer(201, msgspec.to_builtins(client))
 
     async def revoke(self, request: Request) -> Response:
         async def answer(form: Parameters) -> Response:
@@ -288,23 +310,14 @@ class AuthorizationServer:
             # A token of another client is as good as none; a client that guesses learns nothing (RFC 7009, 2.2).
             if token is not None and token.client_id == client.client_id:
                 await self._provider.revoke_token(token)
-            return Response(status_code=200, headers=_NO_STORE)
+            return Response(status_code=200, headers=NO_STORE)
 
-        return await _answered(request, answer)
+        return await answered(request, answer)
 
 
-async def _answered(request: Request, answer: Callable[[Parameters], Awaitable[Response]]) -> Response:
-    """An answer to a form, with OAuth's errors as JSON (RFC 6749, 5.2)."""
-    try:
-        return await answer(await of_form(request))
-    except TokenError as error:
-        response = _error(error)
-        if response.status_code == 401 and "authorization" in request.headers:
-            response.headers["www-authenticate"] = 'Basic realm="OAuth", charset="UTF-8"'
-        return response
-    except StoreError:
-        logger.exception("The store of the authorization server failed")
-        return _out_of_order()
+def _no_login(error: OAuthError, *, back: str | None = None) -> Response:
+    status = 503 if error.error == "temporarily_unavailable" else 400
+    return error_page("This login can't begin", str(error), status=status, back=back)
 
 
 def _check_grant(client: OAuthClientInformationFull, grant_type: str) -> None:
@@ -333,25 +346,6 @@ def _answers(verifier: str, challenge: str) -> bool:
 
 def _is_over(expires_at: int | None) -> bool:
     return expires_at is not None and expires_at <= time.time()
-
-
-def _json(status: int, document: Any) -> Response:
-    return Response(msgspec.json.encode(document), status, headers=_NO_STORE, media_type="application/json")
-
-
-_STATUS = {"invalid_client": 401, "temporarily_unavailable": 503}
-
-
-def _error(error: TokenError | RegistrationError) -> Response:
-    members = {"error": error.error, "error_description": error.error_description}
-    response = _json(_STATUS.get(error.error, 400), {name: text for name, text in members.items() if text})
-    if response.status_code == 503:
-        response.headers["retry-after"] = "5"
-    return response
-
-
-def _out_of_order() -> Response:
-    return _error(TokenError("temporarily_unavailable", "The server is out of order: try again later"))
 
 
 def _metadata(provider: OAuthProvider) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import secrets
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -18,7 +19,8 @@ from msgspec import Struct, field
 
 from ....state.records import RecordStore
 from ..compact import base64url
-from .contract import TokenError
+from .contract import AuthorizationParams, OAuthClientInformationFull, TokenError
+from .kept import record_of
 
 __all__ = ["Grant", "Grants", "Transaction"]
 
@@ -46,6 +48,21 @@ class Transaction(_Record, kw_only=True, omit_defaults=True):
     code_challenge: str
     created: float = field(default_factory=time.time)
 
+    @classmethod
+    def of(cls, client: OAuthClientInformationFull, params: AuthorizationParams, resource: str) -> Transaction:
+        """`resource` is the one that a client means which names none."""
+        return cls(
+            client_id=client.client_id,
+            client_name=client.client_name,
+            client_uri=client.client_uri,
+            redirect_uri=params.redirect_uri,
+            redirect_uri_provided_explicitly=params.redirect_uri_provided_explicitly,
+            scopes=list(params.scopes or ()),
+            resource=params.resource or resource,
+            state=params.state,
+            code_challenge=params.code_challenge,
+        )
+
 
 class Grant(_Record, kw_only=True, omit_defaults=True):
     """What one user allowed one client for one resource. Times in seconds since 1970."""
@@ -68,6 +85,22 @@ class Grant(_Record, kw_only=True, omit_defaults=True):
     extra: bytes = b""
     """What a subclass keeps with it."""
 
+    @classmethod
+    def of(cls, asked: Transaction, seconds: float, subject: str, claims: Mapping[str, Any], extra: bytes) -> Grant:
+        """What a user allowed; the code is good for so many seconds."""
+        return cls(
+            client_id=asked.client_id,
+            subject=subject,
+            claims=dict(claims),
+            scopes=asked.scopes,
+            resource=asked.resource,
+            expires_at=time.time() + seconds,
+            code_challenge=asked.code_challenge,
+            redirect_uri=asked.redirect_uri,
+            redirect_uri_provided_explicitly=asked.redirect_uri_provided_explicitly,
+            extra=extra,
+        )
+
     def secret(self) -> str:
         """The code or refresh token that is good now: ``id.number.mac``."""
         return f"{self.id}.{self.generation}.{_mac(self.seed, self.generation)}"
@@ -84,8 +117,7 @@ class Grants:
 
     async def get(self, id: str) -> Grant | None:
         """A grant that lives."""
-        data = await self._store.get(_GRANT, id)
-        grant = None if data is None else msgspec.json.decode(data, type=Grant)
+        grant = record_of(await self._store.get(_GRANT, id), Grant)
         return grant if grant is not None and grant.expires_at > time.time() else None
 
     async def of_secret(self, secret: str) -> tuple[Grant, int] | None:

@@ -17,8 +17,8 @@ from msgspec import Struct
 from ....exceptions import FetchError
 from ....transports.http.fetch import fetch
 from ..compact import BadToken, Compact
-from ..keys import JWKS, KeysUnavailable, SigningKey
-from .assertions import check_claims, check_signature, given_keys, read_assertion
+from ..keys import JWKS, KeysUnavailable, SigningKey, check_signature
+from .assertions import check_claims, given_keys, read_assertion
 from .contract import IdentityAssertionParams, OAuthClientInformationFull, TokenError
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class AssertedUser:
 
     subject: str
     scopes: list[str]
-    resource: str | None
+    resource: str
     claims: dict[str, Any] = field(default_factory=dict[str, Any])
 
 
@@ -96,10 +96,8 @@ class IdentityAssertion:
             claims = await self._verified(provider, client, params.assertion)
         except BadToken as error:
             raise TokenError("invalid_grant", f"{error}") from None
-        resource = claims.get("resource")
-        if resource is not None and resource not in provider.resources:
-            raise TokenError("invalid_target", "The assertion is for another server")
-        if resource is not None and params.resource not in (None, resource):
+        resource = provider.resource_named(claims["resource"], provider.resources[0])
+        if params.resource not in (None, resource):
             raise TokenError("invalid_target", "The assertion is for another resource than the request")
         subject = self._subject(claims)
         if not subject:
@@ -112,7 +110,7 @@ class IdentityAssertion:
             raise TokenError("invalid_scope", f"These scopes are needed: {' '.join(self.required_scopes)}")
         kept = {name: claims[name] for name in _KEPT_CLAIMS if name in claims}
         idp = {"idp": claims["iss"], "idp_sub": claims["sub"]}
-        return AssertedUser(subject, scopes, resource or params.resource, {**kept, **idp})
+        return AssertedUser(subject, scopes, resource, {**kept, **idp})
 
     async def _verified(
         self, provider: OAuthProvider, client: OAuthClientInformationFull, assertion: str
@@ -122,8 +120,9 @@ class IdentityAssertion:
         if not isinstance(issuer, str) or issuer not in self.trusted_issuers:
             raise BadToken("The assertion's issuer is not trusted here")
         check_signature(signed, await self._keys_of(issuer, signed))
-        if not isinstance(claims.get("sub"), str) or not claims["sub"]:
-            raise BadToken("The assertion needs a sub")
+        for name in ("sub", "resource"):
+            if not isinstance(claims.get(name), str) or not claims[name]:
+                raise BadToken(f"The assertion needs a {name}")
         if claims.get("client_id") != client.client_id:
             raise BadToken("The assertion was given to another client")
         if "cnf" in claims:

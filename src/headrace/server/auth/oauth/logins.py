@@ -13,6 +13,7 @@ import msgspec
 from ....state.records import RecordStore
 from ..provider import AccessToken
 from .grants import Grant
+from .kept import record_of
 from .upstream import Upstream, UpstreamRefused, UpstreamTokens
 
 __all__ = ["Logins", "subject_of"]
@@ -52,7 +53,7 @@ class Logins:
     async def taken(self, grant: Grant) -> UpstreamTokens | None:
         """The tokens of a grant that is over."""
         data = await self._records.take(_TOKENS, grant.extra.decode()) if grant.extra else None
-        return None if data is None else msgspec.json.decode(data, type=UpstreamTokens)
+        return record_of(data, UpstreamTokens)
 
     async def current(self, grant: Grant, *, renew: bool = False) -> tuple[UpstreamTokens, AccessToken]:
         """Tokens that are good now; `renew`: also if those that are there are. What the verifier raises goes through.
@@ -103,15 +104,15 @@ class Logins:
         return tokens.expires_at is not None and tokens.expires_at - self._early <= time.time()
 
     async def _kept(self, grant: Grant) -> UpstreamTokens:
-        data = await self._records.get(_TOKENS, grant.extra.decode())
-        if data is None:
+        tokens = record_of(await self._records.get(_TOKENS, grant.extra.decode()), UpstreamTokens)
+        if tokens is None:
             raise UpstreamRefused("This login is over")
-        return msgspec.json.decode(data, type=UpstreamTokens)
+        return tokens
 
     async def _keep(self, key: str, tokens: UpstreamTokens) -> None:
         await self._records.put(_TOKENS, key, msgspec.json.encode(tokens), ttl=self._seconds)
 
 
 def subject_of(access: AccessToken) -> str:
-    """The user, as the identity provider names them."""
-    return str(access.claims.get("sub") or access.client_id)
+    """The user, as the identity provider names them; "" where it does not, and who it is can't be told."""
+    return str(access.claims.get("sub") or "")

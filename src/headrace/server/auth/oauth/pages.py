@@ -10,17 +10,25 @@ from __future__ import annotations
 import base64
 import hashlib
 import html
+import logging
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from starlette.requests import Request
 from starlette.responses import Response
 
-from .contract import RegistrationError
+from ....exceptions import StoreError
+from .contract import OAuthError, RegistrationError
 from .redirects import is_loopback
+from .upstream import UpstreamDown
 
-__all__ = ["Asking", "consent_page", "error_page", "onward_page", "page", "sign_in_page"]
+__all__ = ["Asking", "consent_page", "error_page", "guarded", "onward_page", "page", "sign_in_page"]
+
+logger = logging.getLogger(__name__)
+
+Answer = Callable[[Request], Awaitable[Response]]
 
 _STYLE = """
 :root { color-scheme: light dark; font: 1rem/1.5 system-ui, sans-serif; }
@@ -69,9 +77,25 @@ def page(title: str, body: str, *, status: int = 200, headers: Mapping[str, str]
     return Response(document, status, {**_HEADERS, **(headers or {})}, "text/html; charset=utf-8")
 
 
-def error_page(title: str, text: str, *, status: int = 400) -> Response:
-    """What went wrong, and what the user may do about it."""
-    return page(title, f'<p role="alert">{_text(text)}</p>', status=status)
+def error_page(title: str, text: str, *, status: int = 400, back: str | None = None) -> Response:
+    """What went wrong, and what the user may do about it; `back` is the program's own URL, https."""
+    link = f'\n<p><a href="{html.escape(back)}">Back to {_text(_place(back))}</a></p>' if back else ""
+    return page(title, f'<p role="alert">{_text(text)}</p>{link}', status=status)
+
+
+def guarded(answer: Answer) -> Answer:
+    """The answers of a login under way, with pages for what goes wrong."""
+
+    async def answered(request: Request) -> Response:
+        try:
+            return await answer(request)
+        except OAuthError as error:
+            return error_page("This login can't go on", str(error))
+        except (UpstreamDown, StoreError) as error:
+            logger.warning("A login can't go on: %s", error)
+            return error_page("This login can't go on", "The server is out of order: try again later", status=503)
+
+    return answered
 
 
 def onward_page(url: str) -> Response:

@@ -161,6 +161,10 @@ class OAuthProvider(AuthProvider):
     reads_client_documents = False
     """Whether `get_client` takes the URL of a document about a client (CIMD)."""
 
+    def vouches_for(self, client: OAuthClientInformationFull) -> bool:
+        """Whether it is a client of one's own, and not one that anybody could have registered."""
+        return not (self.client_registration_options.enabled or self.reads_client_documents)
+
     @property
     def grant_types(self) -> list[str]:
         """What the token endpoint takes."""

@@ -18,6 +18,7 @@ from ....exceptions import ParseError
 from ....protocol.json_bounds import check_text
 from ....state.records import RecordStore
 from .contract import OAuthClientInformationFull, RegistrationError
+from .kept import record_of
 from .parameters import SCOPES
 from .redirects import check_redirect_uri, is_loopback, parse_uri
 
@@ -35,9 +36,14 @@ __all__ = [
 KEPT_SECONDS = 90 * 24 * 3600.0
 """A client that nobody uses for so long is forgotten..."""
 UNUSED_SECONDS = 3 * 24 * 3600.0
-"""...and one with which no user ever logged in, or whoever registers many would keep others out for long."""
+"""...and one with which no user ever logged in: sooner the more there are, so that room stays for those who come."""
+_LEAST_SECONDS = 3600.0
+"""A user takes so long to log in."""
 _KIND = "oauth-client"
-_MAX_BYTES = 64 * 1024
+_NEW = "oauth-client-new"
+"""Only these are bounded in number: for one that is used a user has logged in."""
+_MAX_BYTES = 8 * 1024
+"""So that thousands have room in memory."""
 _MAX_REDIRECTS = 50
 _MAX_LIST = 10
 _MAX_TEXT = 2048
@@ -227,26 +233,32 @@ async def save_client(
 ) -> None:
     """Keeps a new client for `ttl` seconds (None: for ever); `renew_client` keeps it longer once a user has logged in.
 
-    `limit` is how many there may be, about: several that come at once may pass it (None: for clients of one's own).
-    Raises RegistrationError("temporarily_unavailable") past it.
+    `limit` is how many there may be that nobody has used, about: several that come at once may pass it (None: for
+    clients of one's own).
+    The fewer there is room for, the shorter `ttl`. Raises RegistrationError("temporarily_unavailable") past it.
     """
-    if limit is not None and await records.count(_KIND) >= limit:
-        raise RegistrationError(
-            "temporarily_unavailable", f"This server has {limit} clients and takes no more for now: try again tomorrow"
-        )
-    await records.put(_KIND, client.client_id, msgspec.json.encode(client), ttl=ttl)
+    if limit is not None:
+        room = 1 - await records.count(_NEW) / limit
+        if room <= 0:
+            raise RegistrationError(
+                "temporarily_unavailable",
+                f"This server has {limit} new clients and takes no more for now: try again later",
+            )
+        ttl = None if ttl is None else max(ttl * room, _LEAST_SECONDS)
+    await records.put(_NEW, client.client_id, msgspec.json.encode(client), ttl=ttl)
 
 
 async def load_client(records: RecordStore, client_id: str) -> OAuthClientInformationFull | None:
-    found = await records.get(_KIND, client_id)
-    try:
-        return None if found is None else msgspec.json.decode(found, type=OAuthClientInformationFull)
-    except msgspec.DecodeError:
-        return None  # of another version
+    found = await records.get(_KIND, client_id) or await records.get(_NEW, client_id)
+    return record_of(found, OAuthClientInformationFull)
 
 
 async def renew_client(records: RecordStore, client_id: str, *, ttl: float | None = KEPT_SECONDS) -> None:
     """Keeps a registered client for `ttl` seconds from now: for after each login and refresh."""
-    found = await records.get(_KIND, client_id)
-    if found is not None:
-        await records.swap(_KIND, client_id, found, found, ttl=ttl)
+    used = await records.get(_KIND, client_id)
+    found = used or await records.get(_NEW, client_id)
+    if found is None:
+        return
+    await records.swap(_KIND, client_id, used, found, ttl=ttl)
+    if used is None:
+        await records.delete(_NEW, client_id)

@@ -31,6 +31,7 @@ from .contract import (
 from .endpoints import CLIENT_CREDENTIALS, JWT_BEARER
 from .grants import Grant, Grants, Reused, Transaction
 from .identity_assertion import IdentityAssertion
+from .kept import record_of
 from .provider import ClientRegistrationOptions, OAuthProvider, RevocationOptions
 from .registration import load_client, renew_client, save_client
 from .signing import TokenSigner
@@ -130,9 +131,12 @@ class StoredOAuthProvider(OAuthProvider):
     async def client_jwks(self, client: OAuthClientInformationFull) -> Mapping[str, Any] | None:
         return client.jwks if client.jwks_uri is None else await self.client_documents.keys(client.jwks_uri)
 
+    def vouches_for(self, client: OAuthClientInformationFull) -> bool:
+        return client.client_id in self._clients
+
     def scopes_of(self, client: OAuthClientInformationFull) -> list[str]:
         # What a client registered about itself says nothing of what it may have: it could register again.
-        return super().scopes_of(client) if client.client_id in self._clients else self.scopes_supported
+        return super().scopes_of(client) if self.vouches_for(client) else self.scopes_supported
 
     # A request for authorization, until the user has answered
 
@@ -141,24 +145,17 @@ class StoredOAuthProvider(OAuthProvider):
         if await self.records.count(_TRANSACTION) >= MAX_TRANSACTIONS:
             raise AuthorizeError("temporarily_unavailable", "Too many logins have begun: try again in ten minutes")
         id = secrets.token_urlsafe(32)
-        transaction = Transaction(
-            client_id=client.client_id,
-            client_name=client.client_name,
-            client_uri=client.client_uri,
-            redirect_uri=params.redirect_uri,
-            redirect_uri_provided_explicitly=params.redirect_uri_provided_explicitly,
-            scopes=list(params.scopes or ()),
-            resource=params.resource or self.base_url,
-            state=params.state,
-            code_challenge=params.code_challenge,
-        )
+        transaction = Transaction.of(client, params, self.base_url)
         await self.records.put(_TRANSACTION, id, msgspec.json.encode(transaction), ttl=TRANSACTION_SECONDS)
         return id
 
     async def transaction(self, id: str) -> Transaction | None:
         """The request, which waits on."""
-        data = await self.records.get(_TRANSACTION, id)
-        return None if data is None else msgspec.json.decode(data, type=Transaction)
+        return record_of(await self.records.get(_TRANSACTION, id), Transaction)
+
+    async def waiting(self, id: str) -> Transaction:
+        """The same. Raises AuthorizeError where it is over."""
+        return _there(await self.transaction(id))
 
     async def is_opened_by(self, id: str, browser: str) -> bool:
         """Whoever opens a page first answers it: what was captured is worth nothing in another browser."""
@@ -168,20 +165,13 @@ class StoredOAuthProvider(OAuthProvider):
     async def complete(
         self, id: str, *, subject: str, claims: Mapping[str, Any] | None = None, extra: bytes = b""
     ) -> str:
-        """The user said yes: the redirect URL with a code. Raises AuthorizeError where the transaction is over."""
+        """The user said yes: the redirect URL with a code.
+
+        Raises AuthorizeError where the transaction is over, or `subject` is a client that has tokens of its own.
+        """
+        self._check_user(subject)
         transaction = await self._taken(id)
-        grant = Grant(
-            client_id=transaction.client_id,
-            subject=subject,
-            claims=dict(claims or {}),
-            scopes=transaction.scopes,
-            resource=transaction.resource,
-            expires_at=time.time() + CODE_SECONDS,
-            code_challenge=transaction.code_challenge,
-            redirect_uri=transaction.redirect_uri,
-            redirect_uri_provided_explicitly=transaction.redirect_uri_provided_explicitly,
-            extra=extra,
-        )
+        grant = Grant.of(transaction, CODE_SECONDS, subject, claims or {}, extra)
         await self._grants.add(grant)
         return self.redirect(transaction.redirect_uri, code=grant.secret(), state=transaction.state)
 
@@ -190,11 +180,14 @@ class StoredOAuthProvider(OAuthProvider):
         asked = await self._taken(id)
         return self.redirect(asked.redirect_uri, error=error, error_description=description, state=asked.state)
 
+    def _check_user(self, subject: str) -> None:
+        """They would have sessions in common with the client, whose tokens name it in ``sub`` (RFC 9068, 5)."""
+        client = self._clients.get(subject)
+        if client is not None and CLIENT_CREDENTIALS in client.grant_types:
+            raise AuthorizeError("access_denied", "This user has the name of a client: one of them needs another")
+
     async def _taken(self, id: str) -> Transaction:
-        data = await self.records.take(_TRANSACTION, id)
-        if data is None:
-            raise AuthorizeError("invalid_request", "This login is over: start again in your program")
-        return msgspec.json.decode(data, type=Transaction)
+        return _there(record_of(await self.records.take(_TRANSACTION, id), Transaction))
 
     # Codes and tokens
 
@@ -254,7 +247,7 @@ class StoredOAuthProvider(OAuthProvider):
         except BaseException as error:
             if isinstance(error, TokenError) and error.error == "invalid_grant":
                 await self._grants.end(grant.id)
-                self.forget()
+                self.forget(grant=grant.id)
             else:  # something is out of order: the client may come again with what it has
                 await self._grants.replace(grant, before)
             raise
@@ -273,9 +266,9 @@ class StoredOAuthProvider(OAuthProvider):
         if self.identity_assertion is None:
             raise TokenError("unsupported_grant_type", "No identity provider is trusted here")
         who = await self.identity_assertion.verify(self, client, params)
-        resource = who.resource or self.resources[0]
+        self._check_user(who.subject)
         seconds = self.identity_assertion.access_token_expiry_seconds
-        return await self.issue(client, who.subject, who.scopes, resource, who.claims, seconds)
+        return await self.issue(client, who.subject, who.scopes, who.resource, who.claims, seconds)
 
     async def issue(
         self,
@@ -357,7 +350,7 @@ class StoredOAuthProvider(OAuthProvider):
 
     async def _end(self, grant: Grant) -> None:
         await self._grants.end(grant.id)
-        self.forget()  # which of the tokens that are known here were this grant's, nobody knows
+        self.forget(grant=grant.id)
         await self.ended(grant)
 
     def _tokens(
@@ -373,6 +366,12 @@ class StoredOAuthProvider(OAuthProvider):
             scope=scope,
             refresh_token=grant.secret() if alone is None and _refreshes(client) else None,
         )
+
+
+def _there(transaction: Transaction | None) -> Transaction:
+    if transaction is None:
+        raise AuthorizeError("invalid_request", "This login is over: start again in your program")
+    return transaction
 
 
 def _refreshes(client: OAuthClientInformationFull) -> bool:

@@ -1,0 +1,68 @@
+"""What the endpoints of an authorization server answer, and OAuth's errors (RFC 6749, 5; RFC 7591, 3.2.2)."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from ....exceptions import StoreError
+from .contract import oauth_error
+from .parameters import Parameters, of_form
+
+__all__ = ["NO_STORE", "answered", "busy", "error_answer", "json_answer", "out_of_order", "redirect"]
+
+logger = logging.getLogger(__name__)
+
+NO_STORE = {"cache-control": "no-store", "pragma": "no-cache"}
+_STATUS = {"invalid_client": 401, "temporarily_unavailable": 503}
+
+
+async def answered(request: Request, answer: Callable[[Parameters], Awaitable[Response]]) -> Response:
+    """An answer to a form, with OAuth's errors as JSON."""
+    try:
+        return await answer(await of_form(request))
+    except StoreError:
+        logger.exception("The store of the authorization server failed")
+        return out_of_order()
+    except Exception as error:
+        response = error_answer(error)
+        if response.status_code == 401 and "authorization" in request.headers:
+            response.headers["www-authenticate"] = 'Basic realm="OAuth", charset="UTF-8"'
+        return response
+
+
+def json_answer(status: int, document: Any) -> Response:
+    return Response(msgspec.json.encode(document), status, headers=NO_STORE, media_type="application/json")
+
+
+def redirect(url: str) -> Response:
+    return RedirectResponse(url, 302, headers={**NO_STORE, "referrer-policy": "no-referrer"})
+
+
+def error_answer(error: Exception) -> Response:
+    """Raises it again where it is none of OAuth's."""
+    said = oauth_error(error)
+    if said is None:
+        raise error
+    status = _STATUS.get(said.error, 400)
+    if status == 503:
+        return busy(status, said.error_description, 5)
+    members = {"error": said.error, "error_description": said.error_description}
+    return json_answer(status, {name: text for name, text in members.items() if text})
+
+
+def busy(status: int, why: str | None, wait: float) -> Response:
+    """Come again after so many seconds."""
+    response = json_answer(status, {"error": "temporarily_unavailable", "error_description": why or "Try again later"})
+    response.headers["retry-after"] = str(math.ceil(wait))
+    return response
+
+
+def out_of_order() -> Response:
+    return busy(503, "The server is out of order: try again later", 5)
