@@ -11,7 +11,7 @@ from hashlib import sha256
 
 __all__ = ["LATER", "Block", "for_headrace", "read_blocks"]
 
-PAGES = ("docs/servers", "docs/getting-started")
+PAGES = ("docs/servers", "docs/getting-started", "docs/integrations")
 _FENCE = re.compile(r"^(?P<indent>[ \t]*)```(?:python|py)\b[^\n]*\n(?P<code>.*?)^(?P=indent)```[ \t]*$", re.M | re.S)
 
 PREAMBLE = """\
@@ -31,7 +31,6 @@ from fastmcp import Context, FastMCP
 """What a block that goes on with its page may count on."""
 
 LATER = {
-    r"fastmcp\.(server|client)\.auth|\bauth=": "fastmcp.server.auth",
     r"fastmcp\.server\.middleware|\.add_middleware\(|FastMCP\([^)]*\bmiddleware=": "fastmcp.server.middleware",
     r"fastmcp\.server(\.providers)?\.proxy|create_proxy|as_proxy|ProxyClient": "fastmcp.server.proxy",
     r"\.mount\(|\.import_server\(": "mount, import_server",

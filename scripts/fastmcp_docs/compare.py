@@ -27,6 +27,7 @@ RULES = {
     "error-words": "the words of errors that a library, not the server, says: both fail, and that counts",
     "either-version": "where 2.13 and 4.2 differ: one of their answers",
     "either-era": "a call that FastMCP refuses in one era and answers in the other: the answer",
+    "guarded": "over HTTP, what lies behind the login that both want: it is compared in memory",
 }
 """What is not compared, by name; docs/moving-from-fastmcp.md lists them."""
 
@@ -56,6 +57,8 @@ def compared(block: Block, theirs: Any, newer: Any, ours: Any) -> Outcome:
     for way, record in ours["records"].items():
         if "error" in record:
             error = record["error"]
+            if " 401 " in error["text"] and "error" in (theirs["records"].get(way) or theirs["records"]["http/legacy"]):
+                continue
             words = f"{error['type']}: {error['text']}"
             return Outcome(block, "different", "does not run", [(f"{way} {error['stage']}", None, words)])
         for where, left, right in _different(_candidates(way, theirs, newer), _items(record)):

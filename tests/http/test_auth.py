@@ -14,7 +14,13 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from headrace.server.auth import AccessToken, CallableTokenVerifier, RemoteAuthProvider, StaticTokenVerifier
+from headrace.server.auth import (
+    AccessToken,
+    CallableTokenVerifier,
+    DebugTokenVerifier,
+    RemoteAuthProvider,
+    StaticTokenVerifier,
+)
 from headrace.server.auth import challenge as challenge_module
 from headrace.transports.http.answer import Denied
 
@@ -237,6 +243,14 @@ def _yes(token: str) -> bool:
 
 async def _async_yes(token: str) -> AccessToken | None:
     return AccessToken(token=token, client_id="async") if token == "yes" else None
+
+
+async def test_a_verifier_that_asks_nobody_says_so(http: httpx2.AsyncClient, caplog: pytest.LogCaptureFixture) -> None:
+    with serve(server={"auth": DebugTokenVerifier()}) as site:
+        headers, body = modern(call("who"))
+        assert (await send(http, site.url, body, {**headers, **bearer("any")})).content == "debug-client any"
+        assert (await send(http, site.url, body, headers)).status == 401
+    assert "is for tests" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 import hmac
 import inspect
+import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 from .provider import AccessToken, AuthProvider
 
 __all__ = ["CallableTokenVerifier", "DebugTokenVerifier", "StaticTokenVerifier", "TokenVerifier"]
+
+logger = logging.getLogger(__name__)
 
 
 class TokenVerifier(AuthProvider):
@@ -83,8 +86,18 @@ class CallableTokenVerifier(TokenVerifier):
         return AccessToken(token=token, client_id=self._client_id, scopes=self._scopes, claims=claims)
 
 
-DebugTokenVerifier = CallableTokenVerifier
-"""The name FastMCP gives it."""
+class DebugTokenVerifier(CallableTokenVerifier):
+    """Any token, unless `validate` says otherwise, and each is someone of its own: for tests, as FastMCP's."""
+
+    def __init__(
+        self,
+        validate: Callable[[str], bool | Awaitable[bool]] = lambda token: True,
+        client_id: str = "debug-client",
+        scopes: Iterable[str] | None = None,
+        required_scopes: Iterable[str] | None = None,
+    ) -> None:
+        super().__init__(validate, client_id=client_id, scopes=scopes, required_scopes=required_scopes)
+        logger.warning("DebugTokenVerifier is for tests: it takes tokens without asking who gave them")
 
 
 def _digest(token: str) -> bytes:
