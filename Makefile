@@ -4,19 +4,23 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+LOWEST := .venv-lowest
+LOWEST_TESTS := $(addprefix tests/,auth client components http protocol resources robustness schemas security server state transports utilities)
 NODE_MODULES := tests/node/node_modules
 
 # What another project put into the environment must not reach ours.
 unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP VIRTUAL_ENV CONDA_PREFIX NODE_PATH NODE_OPTIONS
 
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# Python compiles what is imported; most of what the tests bring never is.
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
 
-.PHONY: run test soak check format conformance compare bench clean help
+.PHONY: run test soak lowest check format conformance compare bench clean help
 
 help:
 	@echo 'make run          serve examples/quickstart.py on http://127.0.0.1:8000/mcp'
 	@echo 'make test         all tests, the official conformance suite among them'
 	@echo 'make soak         1,000 rounds of what make test does 100 of (about an hour)'
+	@echo 'make lowest       most tests, with the lowest versions that pyproject.toml allows'
 	@echo 'make check        format, lint, strict types, architecture'
 	@echo 'make format       mend format and lint where a tool can'
 	@echo 'make conformance  only the conformance suite, as a table'
@@ -32,6 +36,14 @@ test: $(VENV)/.dev $(NODE_MODULES)/.stamp
 
 soak: $(VENV)/.dev
 	HEADRACE_SOAK=1 $(BIN)/python -m pytest tests/soak --session-timeout=5400 $(ARGS)
+
+# FastMCP and others that only the other tests need want newer versions.
+lowest:
+	$(PYTHON) -m venv --clear $(LOWEST)
+	$(PYTHON) scripts/lowest.py > $(LOWEST)/constraints.txt
+	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check --constraint $(LOWEST)/constraints.txt \
+		--editable '.[anthropic,auth,openai,reload,skills]' fastapi hypothesis mcp mcp-types pytest pytest-timeout pytest-xdist
+	$(LOWEST)/bin/python -m pytest -n 2 --dist loadfile $(if $(ARGS),$(ARGS),$(LOWEST_TESTS))
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
@@ -53,7 +65,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks $(ARGS)
 
 clean:
-	rm -rf $(VENV) $(NODE_MODULES) dist build .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(LOWEST) $(NODE_MODULES) dist build .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamps are touched last, so that an interrupted set-up is done again.

@@ -48,8 +48,8 @@ async with Client("server.py") as client: ...
 
 ```python
 from fastmcp import FastMCP
-from fastmcp.server.auth import RemoteAuthProvider
-mcp = FastMCP("Guarded", auth=...)
+from fastmcp.server.middleware import Middleware
+mcp = FastMCP("Guarded", middleware=...)
 ```
 
 ```bash
@@ -82,7 +82,7 @@ def test_servers_fragments_and_later_steps_are_told_apart(page_blocks: list[Any]
     assert [(block.line, block.complete, block.later) for block in page_blocks] == [
         (5, True, None),
         (21, False, None),
-        (32, True, "fastmcp.server.auth"),
+        (32, True, "fastmcp.server.middleware"),
     ]
 
 

@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from headrace.server.auth import OAuthProxy, StaticTokenVerifier
 from headrace.server.auth.oauth.contract import OAuthClientInformationFull
 from headrace.server.auth.oauth.embedded import EmbeddedOAuthProvider
 from headrace.server.auth.oauth.passwords import hash_password
@@ -53,6 +54,9 @@ ROUTES = (
     Route("oauth", "POST", "/revoke", FORM),
     Route("oauth", "GET", "/login"),
     Route("oauth", "POST", "/login", FORM),
+    Route("proxy", "GET", "/consent"),
+    Route("proxy", "POST", "/consent", FORM),
+    Route("proxy", "GET", "/auth/callback"),
 )
 
 
@@ -72,11 +76,19 @@ def house() -> Iterator[House]:
         client_id="known", token_endpoint_auth_method="none", redirect_uris=[REDIRECT], client_name="Known"
     )
     auth = EmbeddedOAuthProvider(BASE, users={"ann": hash_password("a good password")}, clients=[client])
+    proxy = OAuthProxy(
+        upstream_authorization_endpoint="http://127.0.0.1:1/authorize",
+        upstream_token_endpoint="http://127.0.0.1:1/token",
+        upstream_client_id="at the provider",
+        token_verifier=StaticTokenVerifier({}),
+        base_url=BASE,
+    )
     with ExitStack() as stack:
         site = stack.enter_context(serve())
         oauth = stack.enter_context(run(make_server(Log(), auth=auth).http_app()))
+        proxied = stack.enter_context(run(make_server(Log(), auth=proxy).http_app()))
         sse = stack.enter_context(run(make_server(Log()).http_app(transport="sse")))
-        yield House(site, {"plain": site.port, "oauth": oauth.port, "sse": sse.port})
+        yield House(site, {"plain": site.port, "oauth": oauth.port, "proxy": proxied.port, "sse": sse.port})
 
 
 async def ask(port: int, route: Route, headers: Mapping[str, str | None] | None = None, body: bytes = b"") -> Raw:

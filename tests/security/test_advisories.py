@@ -6,14 +6,16 @@ from __future__ import annotations
 import ast
 import asyncio
 import base64
+import gc
 import hmac
 import importlib.metadata
 import json
 import re
 import time
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 
 import httpx2
 import pytest
@@ -26,12 +28,16 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from headrace import FastMCP
 from headrace.client.auth.documents import LoginError, checked_url
 from headrace.exceptions import FetchError
-from headrace.server.auth import StaticTokenVerifier
+from headrace.server.auth import AccessToken, StaticTokenVerifier
 from headrace.server.auth.jwt import JWTVerifier
 from headrace.server.auth.oauth.cimd import ClientDocuments
 from headrace.server.auth.oauth.contract import RegistrationError
+from headrace.server.auth.oauth.grants import Grant
+from headrace.server.auth.oauth.logins import Logins
 from headrace.server.auth.oauth.redirects import check_patterns, check_redirect_uri
+from headrace.server.auth.oauth.upstream import UpstreamTokens
 from headrace.state.memory import MemoryEventStore
+from headrace.state.memory_records import MemoryRecordStore
 from headrace.transports.http.fetch import fetch
 from headrace.transports.memory import memory_pair
 
@@ -287,7 +293,40 @@ async def test_cve_2026_27124_a_login_belongs_to_the_browser_that_began_it(every
         answer = await ask(port, post, other, form)
         assert "location" not in answer.headers, (other, answer)
     opened = await ask(port, Route("oauth", "GET", where))
-    assert opened.status >= 400 or opened.headers.get("set-cookie", "").partition(";")[0] != cookie
+    assert (opened.status, opened.headers.get("set-cookie")) == (400, None)
+
+
+async def test_cve_2026_27124_and_in_front_of_an_identity_provider(every: House) -> None:
+    """The attacker allows in their own browser, and sends the provider's URL, or the page, to a victim with a cookie
+    of their own: neither goes on. More: tests/auth/test_oauth_proxy.py."""
+    port = every.ports["proxy"]
+    known = {"redirect_uris": [QUERY["redirect_uri"]], "client_name": "A program", "token_endpoint_auth_method": "none"}
+    client = (await ask(port, Route("proxy", "POST", "/register"), {}, content(known))).json["client_id"]
+
+    async def asked() -> tuple[str, dict[str, str], dict[str, str | None]]:
+        """A consent page, what its form sends, and the cookie that came with it."""
+        begun = await ask(port, Route("proxy", "GET", f"/authorize?{urlencode({**QUERY, 'client_id': client})}"))
+        where = begun.headers["location"].removeprefix(BASE)
+        page = await ask(port, Route("proxy", "GET", where))
+        assert b"A program" in page.body
+        fields = dict(re.findall(r'name="(\w+)" value="([^"]*)"', page.body.decode()))
+        return where, fields, {"Cookie": page.headers["set-cookie"].partition(";")[0]}
+
+    page, fields, attacker = await asked()
+    _, _, victim = await asked()
+    allow = urlencode({**fields, "answer": "allow"}).encode()
+    answer = Route("proxy", "POST", "/consent", FORM)
+    for other in (victim, {}):
+        assert (await ask(port, Route("proxy", "GET", page), other)).status == 400
+        refused = await ask(port, answer, other, allow)
+        assert (refused.status, "refresh" in refused.headers) == (403, False)
+    captured = (await ask(port, answer, attacker, allow)).headers["refresh"]
+    back = Route("proxy", "GET", f"/auth/callback?code=x&state={dict(parse_qsl(captured))['state']}")
+    for other in (victim, {}):
+        refused = await ask(port, back, other)
+        assert (refused.status, "location" in refused.headers) == (400, False)
+    # Whose it is goes on, as far as to a provider that is not there.
+    assert "error=temporarily_unavailable" in (await ask(port, back, attacker)).headers["location"]
 
 
 # What FastMCP mended without an advisory
@@ -307,7 +346,13 @@ def test_fastmcp_3502_no_reference_is_fetched() -> None:
 
 
 async def test_fastmcp_3098_the_list_of_hosts_holds_for_client_documents() -> None:
-    documents = ClientDocuments(hosts=["good.example"])
+    asked: list[str] = []
+
+    async def resolve(host: str, port: int) -> list[str]:
+        asked.append(host)
+        return []
+
+    documents = ClientDocuments(hosts=["good.example"], resolve=resolve)
     for client_id in (
         "https://evil.example/client.json",
         "https://good.example.evil.example/c",
@@ -320,6 +365,10 @@ async def test_fastmcp_3098_the_list_of_hosts_holds_for_client_documents() -> No
         with pytest.raises(RegistrationError) as caught:
             await documents.get(client_id)
         assert caught.value.error == "invalid_client"
+    assert asked == []
+    with pytest.raises(RegistrationError):
+        await documents.get("https://good.example/c")
+    assert asked == ["good.example"]
 
 
 def test_fastmcp_3963_dot_segments_pass_no_pattern() -> None:
@@ -343,7 +392,7 @@ async def test_fastmcp_4400_no_transition_address_leads_inside(address: str) -> 
         return [address]
 
     for url in (f"https://[{address}]/", "https://name.example/"):
-        with pytest.raises(FetchError):
+        with pytest.raises(FetchError, match="is no public address"):
             await fetch(url, max_bytes=1000, timeout=5, resolve=resolve)
 
 
@@ -374,6 +423,34 @@ async def test_fastmcp_4402_no_event_of_another_session_is_replayed(http: httpx2
             assert "note" not in stolen.text
         async with stream(http, site.url, headers={**mine, "last-event-id": ids[0] or ""}) as resumed:
             assert "note 0" in json.dumps(await resumed.message())
+
+
+async def test_fastmcp_3968_no_lock_of_a_refresh_is_kept() -> None:
+    class Provider:
+        async def upstream(self) -> Any:
+            return self
+
+        async def refresh(self, tokens: UpstreamTokens, more: dict[str, str]) -> UpstreamTokens:
+            return tokens
+
+        def token_parameters(self, scopes: list[str], resource: str) -> dict[str, str]:
+            return {}
+
+        async def verify_login(self, tokens: UpstreamTokens, nonce: str | None) -> AccessToken:
+            return AccessToken(token=tokens.access_token, client_id="c", scopes=[], claims={"sub": "ann"})
+
+        async def verify_upstream(self, tokens: UpstreamTokens) -> AccessToken:
+            return await self.verify_login(tokens, None)
+
+    def locks() -> int:
+        return sum(type(each) is asyncio.Lock for each in gc.get_objects())
+
+    logins, before = Logins(Provider(), MemoryRecordStore(), seconds=60, early=0), locks()
+    for _ in range(20):
+        key = await logins.add(UpstreamTokens(access_token="a", refresh_token="r"))
+        grant = Grant(client_id="c", subject="ann", scopes=[], resource="r", expires_at=0, extra=key)
+        await logins.current(grant, renew=True)
+    assert locks() <= before
 
 
 # Forged tokens
@@ -432,9 +509,9 @@ async def test_cve_2025_59420_an_unknown_critical_header_is_refused() -> None:
 # Code that runs what came from outside
 
 
-def _modules() -> Iterator[tuple[str, ast.Module]]:
-    for path in sorted(SRC.rglob("*.py")):
-        yield str(path.relative_to(SRC)), ast.parse(path.read_text(encoding="utf-8"))
+@cache
+def _modules() -> list[tuple[str, ast.Module]]:
+    return [(str(path.relative_to(SRC)), ast.parse(path.read_text("utf-8"))) for path in sorted(SRC.rglob("*.py"))]
 
 
 def _imports(tree: ast.Module) -> set[str]:
@@ -447,6 +524,7 @@ def _imports(tree: ast.Module) -> set[str]:
     return found
 
 
+@cache
 def _called(tree: ast.Module) -> set[str]:
     return {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
 
@@ -515,7 +593,7 @@ async def test_cve_2026_39313_bodies_are_bounded(route: Route, chunked: bool, ev
         pass
     line = await asyncio.wait_for(answering, 5)
     writer.transport.abort()
-    expected = 401 if str(route) == "oauth POST /mcp" else 400 if route.app == "oauth" else 413
+    expected = 401 if str(route) == "oauth POST /mcp" else 400 if route.app in ("oauth", "proxy") else 413
     assert int(line.split()[1]) == expected
     assert sent < 100 * 2**20
 
@@ -539,6 +617,11 @@ async def test_cve_2026_54283_forms_are_bounded_in_fields(every: House) -> None:
         if route.type == FORM:
             answer = await ask(every.port(route), route, {}, form)
             assert 400 <= answer.status < 500, (route, answer)
+    # It is their number: this one is good without them.
+    good = urlencode(QUERY).encode()
+    for sent, status in ((good, 302), (good + b"&" + form, 400)):
+        answer = await ask(every.ports["oauth"], Route("oauth", "POST", "/authorize", FORM), {}, sent)
+        assert answer.status == status, answer
 
 
 async def test_cve_2026_40347_nobody_parses_multipart(every: House) -> None:

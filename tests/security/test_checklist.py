@@ -24,7 +24,7 @@ from headrace.client import Client
 from headrace.client.auth import OAuth
 from headrace.client.auth.documents import LoginError, checked_url
 from headrace.client.oauth_callback import HeadlessCallback
-from headrace.exceptions import ClientError, FetchError, McpError
+from headrace.exceptions import ClientError, FetchError, McpError, StoreError
 from headrace.server.auth import RemoteAuthProvider, StaticTokenVerifier
 from headrace.server.auth.oauth.cimd import ClientDocuments
 from headrace.server.auth.oauth.contract import OAuthClientInformationFull, RegistrationError
@@ -34,6 +34,7 @@ from headrace.server.sessions import SessionId, SessionProvider, get_session
 from headrace.server.uvicorn_protocol import HardenedProtocol
 from headrace.settings import Settings
 from headrace.state.memory import MemoryEventStore
+from headrace.state.memory_records import MemoryRecordStore
 from headrace.transports.http.fetch import fetch
 from headrace.transports.http.pace import Limits
 
@@ -396,7 +397,7 @@ async def test_item_19_and_20_a_client_logs_in_only_where_that_is_safe() -> None
         "https://[::1]/",
         "https://0x7f.1/",
     ):
-        with pytest.raises(FetchError):
+        with pytest.raises(FetchError, match=r"is no public address|Only https|no URL to fetch"):
             await fetch(url, max_bytes=1000, timeout=5)
 
 
@@ -409,13 +410,15 @@ CHALLENGE = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
 ISSUER = "http://localhost:8000"
 
 
+APP = OAuthClientInformationFull(
+    client_id="app", token_endpoint_auth_method="none", redirect_uris=[REDIRECT], client_name="App"
+)
+
+
 @pytest.fixture(scope="module")
 def login() -> Iterator[str]:
     """The origin of an authorization server that lets everybody in, with one public client."""
-    client = OAuthClientInformationFull(
-        client_id="app", token_endpoint_auth_method="none", redirect_uris=[REDIRECT], client_name="App"
-    )
-    auth = InMemoryOAuthProvider(ISSUER, clients=[client])
+    auth = InMemoryOAuthProvider(ISSUER, clients=[APP])
     with run(make_server(Log(), auth=auth).http_app()) as running:
         yield f"http://127.0.0.1:{running.port}"
 
@@ -595,11 +598,16 @@ BODIES: dict[str, tuple[bytes, dict[str, str | None], int, int | None]] = {
 }
 
 
+@pytest.fixture(scope="module")
+def stateless() -> Iterator[Site]:
+    with serve(stateless_http=True) as made:
+        yield made
+
+
 @pytest.mark.parametrize("name", BODIES)
-async def test_item_28_bodies(name: str, site: Site) -> None:
+async def test_item_28_bodies(name: str, stateless: Site) -> None:
     body, changed, status, code = BODIES[name]
-    with serve(stateless_http=True) as stateless:
-        answer = await ask(stateless.port, ROUTES[0], {"MCP-Protocol-Version": "2025-11-25", **changed}, body)
+    answer = await ask(stateless.port, ROUTES[0], {"MCP-Protocol-Version": "2025-11-25", **changed}, body)
     assert answer.status == status, answer
     assert code is None or answer.json["error"]["code"] == code
 
@@ -671,3 +679,43 @@ async def test_item_30_everything_is_bounded(http: httpx2.AsyncClient) -> None:
         sessions.append(await open_session(http, site.url))
         statuses = [(await send(http, site.url, body_of("ping"), each)).status for each in sessions]
         assert statuses == [404, 200, 200, 200]
+
+
+async def test_item_32_a_store_that_is_down_grants_nothing(http: httpx2.AsyncClient) -> None:
+    """Neither codes nor tokens; a call with a token that was good a moment ago, and one without any, need no store."""
+
+    class Store(MemoryRecordStore):
+        down = False
+
+        async def get(self, kind: str, key: str) -> bytes | None:
+            if self.down:
+                raise StoreError("It is down")
+            return await super().get(kind, key)
+
+        async def put(self, kind: str, key: str, value: bytes, *, ttl: float | None = None) -> None:
+            if self.down:
+                raise StoreError("It is down")
+            await super().put(kind, key, value, ttl=ttl)
+
+    store = Store()
+    with run(make_server(Log(), auth=InMemoryOAuthProvider(ISSUER, clients=[APP], store=store)).http_app()) as running:
+        origin = f"http://127.0.0.1:{running.port}"
+
+        async def called(access: str) -> int:
+            headers, body = modern(call("add", {"a": 1, "b": 2}))
+            return (await send(http, f"{origin}/mcp", body, {**headers, **bearer(access)})).status
+
+        form = {"grant_type": "authorization_code", "redirect_uri": REDIRECT, "code_verifier": VERIFIER}
+        code = answered(await authorize(http, origin))["code"]
+        first = (await token(http, origin, **form, code=code)).json()
+        assert await called(first["access_token"]) == 200
+        waiting = answered(await authorize(http, origin))["code"]
+        store.down = True
+        assert answered(await authorize(http, origin))["error"] == "temporarily_unavailable"
+        refresh = {"grant_type": "refresh_token", "refresh_token": first["refresh_token"]}
+        for refused in (await token(http, origin, **form, code=waiting), await token(http, origin, **refresh)):
+            assert (refused.status_code, "access_token" in refused.json()) == (503, False)
+        assert await called("x." + first["access_token"]) in (401, 503)
+        assert await called(first["access_token"]) == 200
+        store.down = False
+        assert (await token(http, origin, **form, code=waiting)).status_code == 200
