@@ -25,8 +25,8 @@ from .wire import SECONDS, Connection, serving
 BIG = b"x" * 64 * 1024 * 1024
 """More than the kernel takes for a client that does not read."""
 
-
 ESTABLISHED = b"\x01"
+"""The first byte of TCP_INFO, while neither side has closed."""
 
 
 class Impatient(HardenedProtocol):

@@ -31,6 +31,7 @@ from ..protocol.errors import (
     MISSING_CLIENT_CAPABILITY,
 )
 from ..protocol.jsonrpc import (
+    MAX_BATCH,
     Message,
     Notification,
     Request,
@@ -56,7 +57,6 @@ MAX_CALLS = 1000
 """Requests of the client in flight."""
 MAX_SENDING = 100
 """Its notifications and answers on their way, before nothing more is taken from it."""
-MAX_BATCH = 50
 _BEGINS = ("initialize", "server/discover")
 _OTHER_REVISION = (400, 404, 405)
 """How a server refuses one that it does not speak."""

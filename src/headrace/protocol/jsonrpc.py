@@ -14,6 +14,7 @@ from ..exceptions import InvalidRequest, ParseError
 from .json_bounds import MAX_DEPTH, check_text, may_repeat, refuse_repeats
 
 __all__ = [
+    "MAX_BATCH",
     "MAX_DEPTH",
     "Message",
     "Notification",
@@ -30,6 +31,8 @@ __all__ = [
     "is_batch",
 ]
 
+MAX_BATCH = 50
+"""Messages of one array (2025-03-26) that a server takes."""
 _REQUEST = len('{"jsonrpc":"2.0","id":,"method":"","params":}')
 _RESULT = len('{"jsonrpc":"2.0","id":,"result":}')
 _Id = int | Annotated[str, msgspec.Meta(max_length=1024)]

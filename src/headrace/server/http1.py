@@ -9,7 +9,18 @@ import re
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
-__all__ = ["Chunks", "Head", "Limits", "Refused", "RequestLine", "Seen", "check_beginning", "parse_head"]
+__all__ = [
+    "NAME",
+    "VALUE",
+    "Chunks",
+    "Head",
+    "Limits",
+    "Refused",
+    "RequestLine",
+    "Seen",
+    "check_beginning",
+    "parse_head",
+]
 
 
 class Limits(NamedTuple):
@@ -70,10 +81,11 @@ class Head(NamedTuple):
 Seen = dict[bytes, Any]
 """Lines of earlier heads and what they say: on a connection that is kept, most come again."""
 
-_NAME = rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]++)"
-_VALUE = rb"([\t\x20-\x7e\x80-\xff]*+)"
+NAME = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
+VALUE = rb"[\t\x20-\x7e\x80-\xff]*+"
+"""Of a header (RFC 9110, 5.1 and 5.5), as patterns."""
 _LINE = re.compile(rb"([A-Z][A-Z_-]{0,31}+) ([\x21\x22\x24-\x7e]++) HTTP/1\.([01])")
-_FIELD = re.compile(_NAME + rb":" + _VALUE)
+_FIELD = re.compile(b"(%b):(%b)" % (NAME, VALUE))
 _VERSION = re.compile(rb"[!-~]+ [!-~]+ HTTP/\d\.\d")
 _ABSOLUTE = re.compile(rb"(?i:https?)://([^/?]+)([/?].*)?")
 _HOST = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=%-]++|\[[0-9A-Fa-f:.]++\])(?::[0-9]{0,5}+)?")
@@ -216,7 +228,7 @@ def _expects(expect: bytes, minor: int) -> bool:
     return True
 
 
-_CHUNK = re.compile(rb"([0-9A-Fa-f]{1,8})(?:[ \t]*;[\t\x20-\x7e\x80-\xff]*)?")
+_CHUNK = re.compile(rb"([0-9A-Fa-f]{1,8})(?:[ \t]*;%b)?" % VALUE)
 _MAX_CHUNK_LINE = 1024
 
 

@@ -4,66 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
-import struct
-import sys
-from contextlib import suppress
-from socket import SO_LINGER, SOL_SOCKET
 from typing import TYPE_CHECKING, Any, cast
 from weakref import WeakKeyDictionary
 
 from ..transports.http.pace import Pace
 from .http1 import Head, Limits
-from .http1_exchange import App
+from .http1_exchange import App, access_logger
 
 if TYPE_CHECKING:
     import uvicorn
-
-UNSENT = 128 * 1024
-"""Bytes that the kernel takes before it can send them."""
-
-if sys.platform == "linux":
-    import fcntl
-    import termios
-
-    def unsent(transport: asyncio.BaseTransport) -> int:
-        """Bytes that the kernel still holds for the client, or that it has not acknowledged."""
-        found = transport.get_extra_info("socket")
-        try:
-            held = fcntl.ioctl(found.fileno(), termios.TIOCOUTQ, bytes(4)) if found is not None else b""
-        except (OSError, ValueError):  # it is closed
-            return 0
-        return int.from_bytes(held, sys.byteorder)
-
-    def acknowledged(transport: asyncio.BaseTransport) -> int:
-        """Bytes that the client has got, ever; 0 where it is not known. TLS has a buffer below its own that nobody
-        sees, so there nothing else tells."""
-        found = transport.get_extra_info("socket")
-        try:
-            told = found.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 128) if found is not None else b""
-        except OSError:  # it is closed, or no TCP
-            return 0
-        return int.from_bytes(told[120:128], sys.byteorder)  # tcpi_bytes_acked
-
-else:
-
-    def unsent(transport: asyncio.BaseTransport) -> int:
-        """This system does not tell."""
-        return 0
-
-    acknowledged = unsent
-
-
-def tune(transport: asyncio.BaseTransport) -> None:
-    """Small pieces go out at once, also where the loop did not see to it (sockets of `--workers` and `--fd`); and the
-    kernel takes no megabytes for a client that does not read them."""
-    found = transport.get_extra_info("socket")
-    if found is not None:
-        with suppress(OSError):  # it is closed, or no TCP
-            found.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if sys.platform == "linux":
-                found.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)
-
 
 __all__ = [
     "ANSWER",
@@ -73,16 +22,11 @@ __all__ = [
     "HEAD",
     "IDLE",
     "Common",
-    "acknowledged",
-    "cut_off",
-    "tune",
-    "unsent",
 ]
 
-access_logger = logging.getLogger("uvicorn.access")
-
-# What a connection waits for; `Common.patience` says how long.
 IDLE, HEAD, BODY, ANSWER, HALF_CLOSED, CLOSING = range(6)
+"""What a connection waits for: another request, the rest of a head, of a body, the app, the app although the client
+has closed its side, the client to close. `Common.patience` says how long."""
 
 
 class Common:
@@ -150,14 +94,3 @@ class Common:
 
 
 _known: WeakKeyDictionary[Any, Common] = WeakKeyDictionary()
-
-
-def cut_off(transport: asyncio.Transport) -> None:
-    """Close at once. What was not taken yet is dropped: the kernel would keep it for a long while."""
-    socket = transport.get_extra_info("socket")
-    if socket is not None:
-        try:
-            socket.setsockopt(SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0))
-        except OSError:  # it is gone already
-            pass
-    transport.abort()

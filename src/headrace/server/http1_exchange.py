@@ -10,12 +10,12 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from ..redaction import log_failure, secrets_of
-from .http1 import Head
+from .http1 import NAME, VALUE, Head
 
 if TYPE_CHECKING:
     from .uvicorn_protocol import HardenedProtocol
 
-__all__ = ["App", "Exchange", "Message", "refusal"]
+__all__ = ["App", "Exchange", "Message", "access_logger", "refusal"]
 
 Message = MutableMapping[str, Any]
 App = Callable[[Message, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Awaitable[None]]
@@ -30,7 +30,7 @@ BURST = 256 * 1024
 DRAINED = 256 * 1024
 """What is read of a body that the app did not want, so that the connection can go on."""
 _STATUS_LINES = {each.value: b"HTTP/1.1 %d %b\r\n" % (each, each.phrase.encode()) for each in HTTPStatus if each >= 200}
-_FIELDS = re.compile(rb"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]++: [\t\x20-\x7e\x80-\xff]*+\r\n)*+")
+_FIELDS = re.compile(rb"(?:%b: %b\r\n)*+" % (NAME, VALUE))
 _OURS = frozenset({b"content-length", b"transfer-encoding", b"connection"})
 _PLAIN = b"content-type: text/plain; charset=utf-8\r\n"
 

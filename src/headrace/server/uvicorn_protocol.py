@@ -6,8 +6,10 @@ limits are those of a subclass::
     class Mine(HardenedProtocol):
         limits = Limits(head_seconds=5)
 
-One clock looks at all connections in turn, once a second each; nothing is timed for one alone. WebSockets are not
-spoken: a request that asks to upgrade is served as any other.
+The way of a request: `data_received`, `http1.parse_head`, an `Exchange` in which the app runs as a task, `write`. Its
+body is read while the app takes it, and what comes behind it when the answer is whole. One clock looks at all
+connections in turn, once a second each (`lasts`); nothing is timed for one alone. WebSockets are not spoken: a request
+that asks to upgrade is served as any other.
 """
 
 from __future__ import annotations
@@ -21,20 +23,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from ..transports.http.pace import Lasting
 from .http1 import Chunks, Head, Limits, Refused, Seen, check_beginning, parse_head
-from .http1_common import (
-    ANSWER,
-    BODY,
-    CLOSING,
-    HALF_CLOSED,
-    HEAD,
-    IDLE,
-    Common,
-    acknowledged,
-    cut_off,
-    tune,
-    unsent,
-)
+from .http1_common import ANSWER, BODY, CLOSING, HALF_CLOSED, HEAD, IDLE, Common
 from .http1_exchange import Exchange, refusal
+from .http1_socket import acknowledged, cut_off, tune, unsent
 
 if TYPE_CHECKING:
     import uvicorn
@@ -64,14 +55,15 @@ class HardenedProtocol(asyncio.Protocol):
     ) -> None:
         self.common, self.state = Common.of(config, server_state, app_state, self.limits), server_state
         self.loop = _loop or asyncio.get_running_loop()
-        self.scope: dict[str, Any] = {}
+        self._scope: dict[str, Any] = {}
         """What the requests of this connection have in common."""
         self.writable: asyncio.Event | None = None
         """Set once more can be written; None while it can be."""
         self.closed = False
         self._phase = HEAD
+        """What it waits for."""
         self._age = 0
-        """How many periods it has waited."""
+        """For how many periods."""
         self._buffer = b""
         self._seen: Seen | None = None
         self._exchange: Exchange | None = None
@@ -91,7 +83,7 @@ class HardenedProtocol(asyncio.Protocol):
         self._slot: set[Lasting] = common.pace.begin(self, self.loop)
         self.state.connections.add(self)
         self._tls = transport.get_extra_info("sslcontext") is not None
-        self.scope = common.scope(transport)
+        self._scope = common.scope(transport)
         tune(transport)
         if len(self.state.connections) > self.limits.connections:
             self._refuse(503, "Too many connections: try again later")
@@ -209,7 +201,7 @@ class HardenedProtocol(asyncio.Protocol):
         context = contextvars.Context() if common.fresh_context else None
         # Not by the factory of the loop: tasks that start at once would run one request inside of the other.
         exchange.task = asyncio.Task(
-            exchange.run(common.app, common.scope_of(head, self.scope)), loop=self.loop, context=context
+            exchange.run(common.app, common.scope_of(head, self._scope)), loop=self.loop, context=context
         )
         state.tasks.add(exchange.task)
 

@@ -16,7 +16,7 @@ from typing import Any
 from ..call import Served
 from ..exceptions import InvalidRequest, McpError
 from ..protocol.input_required import Sealer
-from ..protocol.jsonrpc import Message, Request, decode, decode_batch, encode_error, id_in, is_batch
+from ..protocol.jsonrpc import MAX_BATCH, Message, Request, decode, decode_batch, encode_error, id_in, is_batch
 from ..protocol.versions import era
 from ..state.memory import MemoryBus
 from .connection import Connection
@@ -29,8 +29,6 @@ logger = logging.getLogger(__name__)
 
 MAX_CALLS = 10_000
 """Calls in flight. Many, for the client is this program or its parent, which may well ask all at once."""
-MAX_BATCH = 50
-"""Messages in one array (2025-03-26)."""
 MAX_UNSENT = 64
 """Answers that wait for a client that does not read, before nothing more is taken from it."""
 _END_SECONDS = 0.5

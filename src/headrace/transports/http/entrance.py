@@ -9,7 +9,7 @@ from ...call import Call, Principal
 from ...protocol.jsonrpc import Request
 from ...protocol.types import Params
 from ..peers import Envelope, Session
-from .answer import Denied, Headers, Refuse
+from .answer import Denied, Headers, Refuse, retry_after
 from .head import Head
 from .stream import Receive, Send
 
@@ -22,7 +22,7 @@ Authenticate = Callable[[MutableMapping[str, Any]], Awaitable[Principal | None]]
 
 def too_many(what: str, id: int | str | None = None) -> Refuse:
     """503: a bound of this process is reached."""
-    return Refuse(503, f"Too many {what} here: try again", id=id, headers=[(b"retry-after", b"5")])
+    return Refuse(503, f"Too many {what} here: try again", id=id, headers=retry_after(5))
 
 
 async def send_body(send: Send, status: int, body: bytes, headers: Headers) -> None:

@@ -66,6 +66,7 @@ _BAD_PORTS = frozenset(
 )
 """Mail, directories and the like: no browser fetches from these (WHATWG Fetch, port blocking)."""
 _ISATAP = (b"\x00\x00\x5e\xfe", b"\x02\x00\x5e\xfe")
+"""In the addresses of tunnels (RFC 5214, 6.1): behind it stands an IPv4 address."""
 
 Address = IPv4Address | IPv6Address
 

@@ -17,7 +17,9 @@ from .head import Head
 __all__ = ["Guard"]
 
 _LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
-_LOOPBACK = frozenset({"::1", "::ffff:127.0.0.1", "localhost"})
+"""As Host and Origin name this machine."""
+_LOOPBACK_ADDRESSES = frozenset({"::1", "::ffff:127.0.0.1", "localhost"})
+"""Where servers say that a connection arrived, beside 127.0.0.0/8."""
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -92,7 +94,7 @@ def _text(field: bytes | None) -> str | None:
 
 
 def _is_loopback(address: str) -> bool:
-    return address.startswith("127.") or address in _LOOPBACK
+    return address.startswith("127.") or address in _LOOPBACK_ADDRESSES
 
 
 def _listed(names: Iterable[str] | None) -> Iterable[str]:

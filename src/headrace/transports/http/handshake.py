@@ -13,7 +13,7 @@ import asyncio
 import secrets
 
 from ...exceptions import InvalidRequest, McpError
-from ...protocol.jsonrpc import Message, Notification, Request, Response, decode_batch
+from ...protocol.jsonrpc import MAX_BATCH, Message, Notification, Request, Response, decode_batch
 from ...protocol.requests import check_method, decode_cancelled, decode_params, initialize, new_record
 from ...protocol.session import SessionRecord, advance
 from ...protocol.types import Params
@@ -29,7 +29,6 @@ from .sessions import Outlet, Sessions
 
 __all__ = ["Handshake"]
 
-MAX_BATCH = 50
 NO_QUESTIONS_STATELESS = (
     "This server runs stateless for revisions with a handshake: it can't ask the client (elicitation, sampling, roots)"
 )

@@ -37,6 +37,7 @@ class Modern:
         self._max_per_client = max_per_client
         self._open: set[tuple[Subscription, Stream, Era]] = set()
         self._open_of = Counter[str]()
+        """How many each client has, or has asked for just now."""
 
     def request(self, post: Post, request: Request, params: Params) -> Awaitable[None]:
         server = self._service.server

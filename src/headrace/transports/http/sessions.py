@@ -123,9 +123,7 @@ class Sessions:
         self._outlets: dict[str, dict[str, Outlet]] = {}
         bus.subscribe(_CANCELS, self._cancel_here)
 
-    async def create(
-        self, record: SessionRecord, principal: Principal | None, scope: Mapping[str, Any] | None = None
-    ) -> bool:
+    async def create(self, record: SessionRecord, principal: Principal | None, scope: Mapping[str, Any]) -> bool:
         """Give the record its id and keep it; False where there is no room. `scope` is that of its first request."""
         record.id = self._new_id()
         record.principal = None if principal is None else principal.id
