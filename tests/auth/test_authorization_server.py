@@ -531,7 +531,7 @@ class Broken(MemoryRecordStore):
         raise StoreError("out of order")
 
 
-async def test_without_its_store_it_refuses() -> None:
+async def test_without_its_store_it_refuses(caplog: pytest.LogCaptureFixture) -> None:
     async with running(InMemoryOAuthProvider(ISSUER, clients=CLIENTS, store=Broken())) as site:
         assert query_of(await site.authorize())["error"] == "temporarily_unavailable"
         assert (await site.authorize(changed(QUERY, client_id="unknown"))).status_code == 503
@@ -542,6 +542,7 @@ async def test_without_its_store_it_refuses() -> None:
             await site.post("/revoke", [("client_id", "public"), ("token", "a.1.b")]),
         ]
         assert [(reply.status_code, reply.headers["retry-after"]) for reply in refused] == [(503, "5")] * 4
+    assert caplog.text.count("The store of the authorization server failed") == 6, "who runs the server reads why"
 
 
 async def test_an_answer_is_given_once() -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from joserfc import jws, jwt
 from joserfc.jwk import ECKey, RSAKey
@@ -16,9 +18,15 @@ from headrace.exceptions import StoreError
 from headrace.server.auth import AccessToken, JWTVerifier, MultiAuth, RSAKeyPair
 from headrace.server.auth.compact import BadToken, Compact
 from headrace.server.auth.keys import check_signature
-from headrace.server.auth.oauth import embedded, endpoints, stored
+from headrace.server.auth.oauth import cimd, embedded, endpoints, stored
 from headrace.server.auth.oauth.assertions import given_keys, read_assertion
-from headrace.server.auth.oauth.contract import AuthorizationParams, AuthorizeError, OAuthClientInformationFull
+from headrace.server.auth.oauth.cimd import ClientDocuments
+from headrace.server.auth.oauth.contract import (
+    AuthorizationParams,
+    AuthorizeError,
+    IdentityAssertionParams,
+    OAuthClientInformationFull,
+)
 from headrace.server.auth.oauth.embedded import InMemoryOAuthProvider
 from headrace.server.auth.oauth.identity_assertion import IdentityAssertion
 from headrace.server.auth.oauth.passwords import hash_password
@@ -292,11 +300,19 @@ async def test_the_more_programs_nobody_uses_the_sooner_they_give_way() -> None:
     records = MemoryRecordStore(clock=lambda: now[0])
     for number in range(100):
         await save_client(records, OAuthClientInformationFull(client_id=str(number)), limit=100)
-    now[0] = 3600.0
+    now[0] = 900.0
     assert await records.count("oauth-client-new") < 100
     await save_client(records, OAuthClientInformationFull(client_id="later"), limit=100)
-    now[0] += 3599.0
+    now[0] += 899.0
     assert await records.get("oauth-client-new", "later") is not None
+
+
+async def test_a_network_that_registers_as_fast_as_it_may_leaves_room() -> None:
+    now = [0.0]
+    records, limit = MemoryRecordStore(clock=lambda: now[0]), endpoints.REGISTRATIONS_PER_NETWORK
+    for number in range(limit.burst + 5_000):
+        now[0] = max(0, number - limit.burst) / limit.per_second
+        await save_client(records, OAuthClientInformationFull(client_id=str(number)))
 
 
 async def test_programs_that_are_used_keep_no_new_one_out() -> None:
@@ -305,6 +321,68 @@ async def test_programs_that_are_used_keep_no_new_one_out() -> None:
         await save_client(records, OAuthClientInformationFull(client_id=str(number)), limit=1)
         await renew_client(records, str(number))
     assert await load_client(records, "0") is not None
+
+
+class _Moving(MemoryRecordStore):
+    """Another request of the same program redeems its code in the middle of this one."""
+
+    async def get(self, kind: str, key: str) -> bytes | None:
+        found = await super().get(kind, key)
+        if found is None and kind == "oauth-client" and await super().get("oauth-client-new", key) is not None:
+            await self.put(kind, key, await self.take("oauth-client-new", key) or b"")
+        return found
+
+
+async def test_a_program_that_is_used_for_the_first_time_is_known_all_the_while() -> None:
+    records = _Moving()
+    await save_client(records, OAuthClientInformationFull(client_id="new"))
+    assert await load_client(records, "new") is not None
+
+
+async def test_a_program_whose_users_come_by_assertions_is_used() -> None:
+    async with running() as site:
+        provider: InMemoryOAuthProvider = site.provider
+        client = msgspec.structs.replace(PROGRAM, client_id="company")
+        await provider.register_client(client)
+        assertion = IdentityAssertionParams(assertion=id_jag(client_id="company"))
+        await provider.exchange_identity_assertion(client, assertion)
+        assert await provider.records.get("oauth-client", "company") is not None
+
+
+async def test_who_signs_assertions_all_the_time_ends_no_login() -> None:
+    provider = InMemoryOAuthProvider(ISSUER, store=MemoryRecordStore(max_bytes=20_000), secret_key=KEY)
+    asked = [provider.use_once("jti https://a.example", str(number), 3600) for number in range(100)]
+    assert any(isinstance(each, StoreError) for each in await asyncio.gather(*asked, return_exceptions=True))
+    assert await provider.is_within(5, "password", "a login", 600)
+
+
+async def test_one_network_has_so_many_documents_read_and_another_is_not_kept_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def resolve(host: str, port: int) -> Sequence[str]:
+        return []
+
+    monkeypatch.setattr(cimd, "_PER_MINUTE_FOR_NETWORK", 2)
+    seen = iter(["192.0.2.1"] * 4 + ["192.0.2.2"])
+    monkeypatch.setattr(endpoints, "caller_of", lambda principal, scope: caller_of(None, {"client": (next(seen), 1)}))
+    async with running(client_documents=ClientDocuments(resolve=resolve)) as site:
+        said: list[str] = []
+        for number in range(4):
+            form = [("grant_type", "refresh_token"), ("client_id", f"https://{number}.example/client")]
+            said.append((await site.post("/token", form)).json()["error_description"])
+        page = await site.authorize(changed(QUERY, client_id="https://5.example/client"))
+    assert ["wait a minute" in text for text in said] == [False, False, True, True]
+    assert "no address" in page.text
+
+
+async def test_where_an_identity_providers_keys_are_is_told_to_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    believed = IdentityAssertion([IDP], jwks_uris={IDP: "http://127.0.0.1:1/secret-place"})
+    async with running(identity_assertion=believed) as site:
+        form = [("grant_type", endpoints.JWT_BEARER), ("assertion", id_jag())]
+        reply = await site.post("/token", form, basic("basic", SECRET))
+    assert (reply.status_code, reply.json()["error"]) == (503, "temporarily_unavailable")
+    assert "secret-place" not in reply.text
+    assert "secret-place" in caplog.text
 
 
 async def _registered(site: Site) -> str:

@@ -78,7 +78,7 @@ def test_whether_tokens_can_be_renewed_is_no_scope_of_a_resource() -> None:
 async def test_every_page_may_read_it() -> None:
     asked = 0
 
-    async def make() -> dict[str, Any]:
+    def make() -> dict[str, Any]:
         nonlocal asked
         asked += 1
         return {"asked": asked}

@@ -12,7 +12,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from headrace.server.auth.oauth.browser import Binding
-from headrace.server.auth.oauth.pages import Asking, consent_page, error_page, onward_page, sign_in_page
+from headrace.server.auth.oauth.grants import Transaction
+from headrace.server.auth.oauth.pages import consent_page, error_page, onward_page, sign_in_page
 
 KEY = "0123456789abcdef0123456789abcdef"
 VOID = {"meta", "input"}
@@ -60,21 +61,22 @@ class Reader(HTMLParser):
         return [tag for tag, _ in self.elements]
 
 
-def asking(text: str, **changes: str) -> Asking:
-    return Asking(
+def asking(text: str, **changes: str) -> Transaction:
+    return Transaction(
         client_name=changes.get("client_name", text),
         client_id=changes.get("client_id", text),
         redirect_uri=changes.get("redirect_uri", f"https://app.example/{text}"),
         scopes=[text, text],
-        server=text,
+        resource=text,
+        code_challenge=text,
     )
 
 
 def pages(text: str) -> dict[str, Response]:
     hidden = {"transaction": text, "token": text}
     return {
-        "consent": consent_page(asking(text), action="https://h/consent", hidden=hidden, goes_on_at=text),
-        "sign in": sign_in_page(asking(text), action="https://h/login", hidden=hidden, problem=text),
+        "consent": consent_page(asking(text), text, action="https://h/consent", hidden=hidden, goes_on_at=text),
+        "sign in": sign_in_page(asking(text), text, action="https://h/login", hidden=hidden, problem=text),
         "error": error_page(text, text),
     }
 
@@ -135,9 +137,14 @@ def test_a_page_can_be_used_without_seeing_it(name: str) -> None:
 
 
 def test_a_consent_page_says_who_and_where() -> None:
-    asked = Asking("Notes", "https://notes.example/client.json", "https://cb.example:8443/x", ["read", "write"], "Mail")
-    text = Reader(consent_page(asked, action="/", hidden={}, goes_on_at="idp.example")).text
-    for part in ("Notes", "notes.example", "https://cb.example:8443", "read, write", "Mail", "idp.example"):
+    asked = asking(
+        "read",
+        client_name="Notes",
+        client_id="https://notes.example/client.json",
+        redirect_uri="https://cb.example:8443/x",
+    )
+    text = Reader(consent_page(asked, "Mail", action="/", hidden={}, goes_on_at="idp.example")).text
+    for part in ("Notes", "notes.example", "https://cb.example:8443", "read, read", "Mail", "idp.example"):
         assert part in text
     assert "/x" not in text
 
@@ -154,19 +161,19 @@ def test_a_consent_page_says_who_and_where() -> None:
     ],
 )
 def test_it_warns_where_any_program_could_be_the_client(redirect_uri: str, warns: bool) -> None:
-    page = consent_page(asking("x", redirect_uri=redirect_uri), action="/", hidden={}, goes_on_at="h")
+    page = consent_page(asking("x", redirect_uri=redirect_uri), "x", action="/", hidden={}, goes_on_at="h")
     assert ("any program" in Reader(page).text) is warns
 
 
 @pytest.mark.parametrize("hidden", ["\u202e", "\u2066", "\u200b", "\u00ad", "\ufeff", "\n", "\u2028", "\u0007"])
 def test_a_name_can_not_turn_or_hide_what_stands_beside_it(hidden: str) -> None:
     name = f"Safe{hidden}App"
-    text = Reader(consent_page(asking("x", client_name=name), action="/", hidden={}, goes_on_at="h")).text
+    text = Reader(consent_page(asking("x", client_name=name), "x", action="/", hidden={}, goes_on_at="h")).text
     assert "Safe App asks for access" in text
 
 
 def test_a_name_is_not_longer_than_a_page() -> None:
-    text = Reader(consent_page(asking("x", client_name="n" * 5000), action="/", hidden={}, goes_on_at="h")).text
+    text = Reader(consent_page(asking("x", client_name="n" * 5000), "x", action="/", hidden={}, goes_on_at="h")).text
     assert "n" * 300 + "…" in text
     assert "n" * 301 not in text
 

@@ -184,6 +184,20 @@ def test_google_is_asked_for_a_refresh_token_and_knows_short_names() -> None:
     assert provider.scopes_supported == ["https://www.googleapis.com/auth/userinfo.profile"]
 
 
+async def test_a_user_flow_of_azure_b2c() -> None:
+    provider = AzureProvider.from_b2c(
+        tenant_name="contoso", policy_name="B2C_1_in", required_scopes=["read"], base_url=BASE, **APP
+    )
+    upstream = await provider.upstream()
+    flow = "https://contoso.b2clogin.com/contoso.onmicrosoft.com/B2C_1_in"
+    assert upstream.authorization_endpoint == f"{flow}/oauth2/v2.0/authorize"
+    assert upstream.token_endpoint == f"{flow}/oauth2/v2.0/token"
+    assert provider.upstream_scopes(["read"])[0] == f"https://contoso.onmicrosoft.com/{APP['client_id']}/read"
+    assert "prompt" not in provider.more_parameters("nonce")
+    assert AzureJWTVerifier(client_id="app", tenant_id="contoso.onmicrosoft.com/B2C_1_in").issuer is None
+    assert AzureJWTVerifier(client_id="app", tenant_id="t", token_issuer="https://i").issuer == ["https://i"]
+
+
 def test_azure_spells_scopes_and_asks_tokens_for_its_own_api_alone() -> None:
     provider = AzureProvider(
         **APP,

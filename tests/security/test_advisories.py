@@ -72,7 +72,7 @@ GARBAGE = (
     b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":[]}}',
     b'{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":{}}}',
     b'{"id":"\\u001f\x80"}',
-    b"[" * 100_000,
+    b"[" * 50_000,  # in one piece: uvicorn resets the connection of who is refused and still sends
     b"=&=&%zz&a",
     b"grant_type=authorization_code&client_id=known&code=\xff",
 )
@@ -445,7 +445,8 @@ async def test_fastmcp_3968_no_lock_of_a_refresh_is_kept() -> None:
     def locks() -> int:
         return sum(type(each) is asyncio.Lock for each in gc.get_objects())
 
-    logins, before = Logins(Provider(), MemoryRecordStore(), seconds=60, early=0), locks()
+    proxy: Any = Provider()
+    logins, before = Logins(proxy, MemoryRecordStore(), seconds=60, early=0), locks()
     for _ in range(20):
         key = await logins.add(UpstreamTokens(access_token="a", refresh_token="r"))
         grant = Grant(client_id="c", subject="ann", scopes=[], resource="r", expires_at=0, extra=key)

@@ -15,7 +15,6 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 import httpx2
 import pytest
-import uvicorn
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -42,6 +41,7 @@ from ..client.auth_server import AuthorizationServer, protected
 from ..http.probe import Log, make_server
 from ..http.servers import Site, eventually, run, serve, serve_bare
 from ..http.wire import MODERN, body_of, call, initialize, modern, open_session, raw, send, stream
+from ..robustness.wire import serving
 from .houses import BASE, FORM, ROUTES, House, Route, ask, content, house
 
 META = "io.modelcontextprotocol/"
@@ -556,27 +556,6 @@ async def test_item_26_who_registers_is_bounded(every: House) -> None:
 # Beyond the specification
 
 
-@asynccontextmanager
-async def hardened(app: Any, limits: ConnectionLimits | None = None) -> AsyncIterator[int]:
-    """The port of an app on the connections that `run` has."""
-
-    class Protocol(HardenedProtocol):
-        pass
-
-    if limits is not None:
-        Protocol.limits = limits
-    server = uvicorn.Server(uvicorn.Config(app, http=Protocol, ws="none", log_level="error", port=0))
-    task = asyncio.create_task(server.serve())
-    try:
-        async with asyncio.timeout(10):
-            while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
-                await asyncio.sleep(0.01)
-        yield server.servers[0].sockets[0].getsockname()[1]
-    finally:
-        server.should_exit = True
-        await task
-
-
 def deep(levels: int) -> bytes:
     return b'{"jsonrpc":"2.0","id":1,"method":"ping","params":{"a":%b}}' % (b"[" * levels + b"]" * levels)
 
@@ -634,10 +613,10 @@ HEADS = {
 
 async def test_item_28_heads_on_the_connections_of_run() -> None:
     mcp = make_server(Log())
-    async with hardened(mcp.http_app()) as port:
+    async with serving(mcp.http_app()) as served:
         for name, (lines, status) in HEADS.items():
             head = b"\r\n".join([b"GET /health HTTP/1.1", b"Connection: close", *lines, b"", b""])
-            assert (await raw(port, head)).status == status, name
+            assert (await raw(served.port, head)).status == status, name
 
 
 async def test_item_29_times_are_limited() -> None:
@@ -657,8 +636,12 @@ async def test_item_29_times_are_limited() -> None:
 
     async with Client(mcp) as client:
         assert (await client.call_tool("slow", raise_on_error=False)).is_error
-    async with hardened(mcp.http_app(), ConnectionLimits(head_seconds=1)) as port:
-        answer = await raw(port, b"GET /mcp HTTP/1.1\r\nHost: 127.0.0.1\r\n", seconds=10)
+
+    class Impatient(HardenedProtocol):
+        limits = ConnectionLimits(head_seconds=1)
+
+    async with serving(mcp.http_app(), http=Impatient) as served:
+        answer = await raw(served.port, b"GET /mcp HTTP/1.1\r\nHost: 127.0.0.1\r\n", seconds=10)
         assert answer.status == 408
     log = Log()
     with serve_bare(make_server(log), log, limits=Limits(body_seconds=0.2)) as quick:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -24,18 +23,13 @@ _PREFLIGHT = {
 }
 
 
-def document_route(
-    path: str, make_document: Callable[[], Mapping[str, Any] | Awaitable[Mapping[str, Any]]], name: str
-) -> Route:
+def document_route(path: str, make_document: Callable[[], Mapping[str, Any]], name: str) -> Route:
     """A route that serves what `make_document` answers as JSON, to every origin; caches may keep it for an hour."""
 
     async def serve(request: Request) -> Response:
         if request.method == "OPTIONS":
             return Response(status_code=204, headers=_PREFLIGHT)
-        document = make_document()
-        if inspect.isawaitable(document):
-            document = await document
-        return JSONResponse(dict(document), headers={**_CORS, "cache-control": _CACHED})
+        return JSONResponse(dict(make_document()), headers={**_CORS, "cache-control": _CACHED})
 
     return Route(path, endpoint=serve, methods=["GET", "OPTIONS"], name=name)
 

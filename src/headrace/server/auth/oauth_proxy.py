@@ -17,18 +17,19 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Struct
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from ...exceptions import FetchError, StoreError
 from ...redaction import log_failure
 from .challenge import serving
+from .oauth.answers import redirect
 from .oauth.browser import Binding
 from .oauth.contract import AuthorizationParams, AuthorizeError, OAuthClientInformationFull, TokenError
 from .oauth.grants import Grant, Transaction
 from .oauth.kept import record_of
 from .oauth.logins import Logins, subject_of
-from .oauth.pages import Asking, consent_page, error_page, guarded, onward_page
+from .oauth.pages import consent_page, error_page, guarded, onward_page
 from .oauth.parameters import Parameters, of_form, of_query, s256
 from .oauth.provider import ClientRegistrationOptions
 from .oauth.proxy_options import ProxyOptions
@@ -48,7 +49,6 @@ _REMEMBERED_SECONDS = 30 * 24 * 3600
 _TIMES_ONWARD = 5
 """A user may come back from the provider and go there again, with a record each time."""
 _ERROR = re.compile(r"[a-z_]{1,40}")
-_NOT_KEPT = {"cache-control": "no-store", "referrer-policy": "no-referrer"}
 
 
 class _Pending(Struct, kw_only=True):
@@ -192,10 +192,11 @@ class OAuthProxy(StoredOAuthProvider):
         if not await self.is_opened_by(id, browser):
             raise AuthorizeError("invalid_request", "This login was begun in another browser, or without cookies")
         if await self._needs_no_answer(browser, transaction):
-            response: Response = RedirectResponse(await self._onward(id, transaction, browser), 302, headers=_NOT_KEPT)
+            response = redirect(await self._onward(id, transaction, browser))
         else:
             response = consent_page(
-                _asking(transaction, self.resource_name or urlsplit(self.base_url).netloc),
+                transaction,
+                self.resource_name or urlsplit(self.base_url).netloc,
                 action=f"{self.base_url}/consent",
                 hidden={"transaction": id, "token": self._binding.form_token(browser, id, transaction.client_id)},
                 goes_on_at=urlsplit(upstream.authorization_endpoint).hostname or "",
@@ -274,7 +275,7 @@ class OAuthProxy(StoredOAuthProvider):
         except Exception as error:  # a verifier raises what it likes where it can't know
             logger.warning("A login failed at the identity provider: %s: %s", type(error).__name__, error)
             url = await self.refuse(pending.transaction, "temporarily_unavailable", "The identity provider is down")
-        return RedirectResponse(url, 302, headers=_NOT_KEPT)
+        return redirect(url)
 
     async def _finished(self, pending: _Pending, answer: Parameters) -> str:
         """The client's redirect URL. Raises AuthorizeError where the login failed, UpstreamDown, FetchError."""
@@ -356,10 +357,6 @@ class OAuthProxy(StoredOAuthProvider):
                 await (await self.upstream()).revoke(tokens)
             except (UpstreamDown, FetchError) as error:
                 logger.warning("A revocation was not heard by the identity provider: %s", error)
-
-
-def _asking(transaction: Transaction, server: str) -> Asking:
-    return Asking(transaction.client_name, transaction.client_id, transaction.redirect_uri, transaction.scopes, server)
 
 
 def _consent_key(browser: str, transaction: Transaction) -> str:

@@ -27,9 +27,8 @@ async def answered(request: Request, answer: Callable[[Parameters], Awaitable[Re
     """An answer to a form, with OAuth's errors as JSON."""
     try:
         return await answer(await of_form(request))
-    except StoreError:
-        logger.exception("The store of the authorization server failed")
-        return out_of_order()
+    except StoreError as error:
+        return out_of_order(error)
     except Exception as error:
         response = error_answer(error)
         if response.status_code == 401 and "authorization" in request.headers:
@@ -64,5 +63,6 @@ def busy(status: int, why: str | None, wait: float) -> Response:
     return response
 
 
-def out_of_order() -> Response:
+def out_of_order(error: StoreError) -> Response:
+    logger.error("The store of the authorization server failed", exc_info=error)
     return busy(503, "The server is out of order: try again later", 5)

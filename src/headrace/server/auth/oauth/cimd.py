@@ -12,6 +12,7 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
 from functools import partial
 from ssl import SSLContext
 from typing import Any, Generic, TypeVar
@@ -26,7 +27,10 @@ from .contract import OAuthClientInformationFull, RegistrationError
 from .redirects import parse_uri
 from .registration import check_metadata, decode_metadata
 
-__all__ = ["ClientDocuments", "is_document_id"]
+__all__ = ["ClientDocuments", "is_document_id", "network"]
+
+network: ContextVar[str] = ContextVar("network", default="")
+"""Where the request comes from that a document is fetched for."""
 
 _MAX_BYTES = 5 * 1024
 _SECONDS = 5.0
@@ -40,6 +44,7 @@ _AT_ONCE_FOR_HOST = 4
 _LOOKUPS = 8
 _PER_MINUTE = 300
 _PER_MINUTE_FOR_HOST = 30
+_PER_MINUTE_FOR_NETWORK = 60
 """Fetches, not clients: who is kept needs none."""
 _MAX_AGE = re.compile(r"(?:^|[\s,])max-age\s*=\s*\"?([0-9]{1,9})", re.IGNORECASE)
 _JSON = re.compile(r"application/(?:[a-z0-9.-]+\+)?json(?:\s*;|$)", re.IGNORECASE)
@@ -134,7 +139,7 @@ class _Fetches(Generic[_T]):
         self._kept: OrderedDict[str, tuple[float, _T]] = OrderedDict()
         self._running: dict[str, asyncio.Task[_T | RegistrationError]] = {}
         self._times: OrderedDict[str, deque[float]] = OrderedDict()
-        """When a host was asked; "" stands for all."""
+        """When a host was asked, or for a network; "" stands for all."""
 
     async def get(self, url: str) -> _T:
         found = self._kept.get(url)
@@ -157,11 +162,12 @@ class _Fetches(Generic[_T]):
         now = self._clock()
         at_host = sum(_host_of(each) == host for each in self._running)
         full = len(self._running) >= _AT_ONCE or at_host >= _AT_ONCE_FOR_HOST
-        asked = {each: self._times.get(each, deque()) for each in ("", host)}
+        most = {network.get(): _PER_MINUTE_FOR_NETWORK, host: _PER_MINUTE_FOR_HOST, "": _PER_MINUTE}
+        asked = {each: self._times.get(each, deque()) for each in most}
         for each, times in asked.items():
             while times and times[0] <= now - 60:
                 times.popleft()
-            full = full or len(times) >= (_PER_MINUTE_FOR_HOST if each else _PER_MINUTE)
+            full = full or len(times) >= most[each]
         if full:
             raise RegistrationError(
                 "temporarily_unavailable", "Too many clients' documents were asked for: wait a minute"

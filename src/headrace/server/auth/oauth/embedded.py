@@ -14,7 +14,7 @@ from ....state.rates import Buckets, RateLimit, caller_of
 from .browser import Binding
 from .contract import AuthorizationParams, OAuthClientInformationFull, TokenError
 from .grants import Grant, Transaction
-from .pages import Asking, guarded, onward_page, sign_in_page
+from .pages import guarded, onward_page, sign_in_page
 from .parameters import of_form, of_query
 from .passwords import Users, authenticator_of
 from .stored import TRANSACTION_SECONDS, StoredOAuthProvider, StoredOptions
@@ -103,15 +103,9 @@ class EmbeddedOAuthProvider(StoredOAuthProvider):
         return onward_page(await self.complete(id, subject=subject, claims={"preferred_username": name}))
 
     def _page(self, transaction: Transaction, id: str, browser: str, problem: str | None = None) -> Response:
-        asking = Asking(
-            transaction.client_name,
-            transaction.client_id,
-            transaction.redirect_uri,
-            transaction.scopes,
-            self.resource_name or transaction.resource,
-        )
         hidden = {"transaction": id, "csrf": self._binding.form_token(browser, id, transaction.client_id)}
-        return sign_in_page(asking, action=f"{self.base_url}/login", hidden=hidden, problem=problem)
+        server = self.resource_name or transaction.resource
+        return sign_in_page(transaction, server, action=f"{self.base_url}/login", hidden=hidden, problem=problem)
 
     def _check(self, same_browser: bool) -> None:
         if not same_browser:

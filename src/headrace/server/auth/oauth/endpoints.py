@@ -25,6 +25,7 @@ from ....state.rates import Buckets, RateLimit, caller_of
 from ..metadata import document_route
 from .answers import NO_STORE, answered, busy, error_answer, json_answer, out_of_order, redirect
 from .assertions import ALGORITHMS
+from .cimd import network
 from .client_auth import METHODS, authenticate, known_client
 from .contract import (
     AuthorizationParams,
@@ -55,8 +56,8 @@ _WELL_KNOWN = ("/.well-known/oauth-authorization-server", "/.well-known/openid-c
 _MAX_STATE = 4096
 """It is kept until the user has answered."""
 LOGINS_PER_NETWORK = RateLimit(per_second=2, burst=200)
-REGISTRATIONS_PER_NETWORK = RateLimit(per_second=1 / 120, burst=60)
-"""So that who begins many leaves room for others."""
+REGISTRATIONS_PER_NETWORK = RateLimit(per_second=1 / 5, burst=100)
+"""So that who begins many leaves room for others: a hosted program registers for each of its users from one network."""
 _CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")
 _VERIFIER = re.compile(r"[A-Za-z0-9._~-]{43,128}")
 
@@ -112,7 +113,8 @@ class AuthorizationServer:
     # The authorization endpoint
 
     async def authorize(self, request: Request) -> Response:
-        if self._logins.take(caller_of(None, request.scope)):
+        network.set(caller_of(None, request.scope))
+        if self._logins.take(network.get()):
             return _no_login(
                 OAuthError("temporarily_unavailable", "Too many logins begin in your network: wait a minute")
             )
@@ -122,12 +124,14 @@ class AuthorizationServer:
         except TokenError as error:
             return _no_login(error)
         except StoreError:
+            logger.exception("The store of the authorization server failed")
             return _no_login(OAuthError("temporarily_unavailable", "The server is out of order: try again later"))
         try:
             url = await self._provider.authorize(client, self._params(client, parameters, uri))
             if url.startswith(f"{uri}?") and "iss=" not in url:
                 url += f"&iss={quote(self._provider.issuer, safe='')}"
         except StoreError:
+            logger.exception("The store of the authorization server failed")
             return self._refusal(client, parameters, uri, OAuthError("temporarily_unavailable", "Try again later"))
         except Exception as error:
             said = oauth_error(error)
@@ -228,6 +232,7 @@ class AuthorizationServer:
     async def _authenticated(self, request: Request, form: Parameters, path: str) -> OAuthClientInformationFull:
         if form.repeated:
             raise TokenError("invalid_request", f"Given more than once: {', '.join(sorted(form.repeated))}")
+        network.set(caller_of(None, request.scope))
         return await authenticate(self._provider, request, form, self._provider.base_url + path)
 
     async def _by_code(self, client: OAuthClientInformationFull, form: Parameters) -> OAuthToken:
@@ -294,8 +299,8 @@ class AuthorizationServer:
             if wait:
                 return busy(429, "Too many programs were registered from your network: try again later", wait)
             await self._provider.register_client(client)
-        except StoreError:
-            return out_of_order()
+        except StoreError as error:
+            return out_of_order(error)
         except Exception as error:
             return error_answer(error)
         return json_answer(201, msgspec.to_builtins(client))

@@ -6,6 +6,7 @@ draft-ietf-oauth-identity-assertion-authz-grant, 4.4; RFC 7523, 3; the extension
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from .provider import OAuthProvider
 
 __all__ = ["AssertedUser", "IdentityAssertion"]
+
+logger = logging.getLogger(__name__)
 
 _TYPE = "oauth-id-jag+jwt"
 _KEPT_CLAIMS = ("email", "email_verified", "name", "auth_time", "acr", "amr")
@@ -139,7 +142,9 @@ class IdentityAssertion:
                 remote = self._remote[issuer] = JWKS(await self._found_keys(issuer), self._algorithms[issuer])
             return await remote.fitting(token.header["alg"], token.header.get("kid"))
         except (KeysUnavailable, FetchError) as error:
-            raise TokenError("temporarily_unavailable", f"{error}") from None
+            # Where they are is nobody's business: anyone may write an assertion with that issuer.
+            logger.warning("An identity assertion can't be checked: %s", error)
+            raise TokenError("temporarily_unavailable", "The identity provider's keys can't be had now") from None
 
     async def _found_keys(self, issuer: str) -> str:
         """Where the issuer's keys are (OpenID Connect Discovery 1.0, 4). Raises FetchError, for a while at once."""

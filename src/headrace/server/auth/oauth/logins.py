@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from typing import Protocol
+from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
 import msgspec
@@ -14,21 +14,14 @@ from ....state.records import RecordStore
 from ..provider import AccessToken
 from .grants import Grant
 from .kept import record_of
-from .upstream import Upstream, UpstreamRefused, UpstreamTokens
+from .upstream import UpstreamRefused, UpstreamTokens
+
+if TYPE_CHECKING:
+    from ..oauth_proxy import OAuthProxy
 
 __all__ = ["Logins", "subject_of"]
 
 _TOKENS = "oauth-upstream-tokens"
-
-
-class _Proxy(Protocol):
-    async def upstream(self) -> Upstream: ...
-
-    def token_parameters(self, scopes: list[str], resource: str) -> dict[str, str]: ...
-
-    async def verify_login(self, tokens: UpstreamTokens, nonce: str | None) -> AccessToken | None: ...
-
-    async def verify_upstream(self, tokens: UpstreamTokens) -> AccessToken | None: ...
 
 
 class Logins:
@@ -37,7 +30,7 @@ class Logins:
     A grant's `extra` is the key of its tokens: they change while the grant does not.
     """
 
-    def __init__(self, proxy: _Proxy, records: RecordStore, *, seconds: int, early: int) -> None:
+    def __init__(self, proxy: OAuthProxy, records: RecordStore, *, seconds: int, early: int) -> None:
         self._proxy = proxy
         self._records = records
         self._seconds = seconds

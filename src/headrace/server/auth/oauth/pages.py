@@ -12,8 +12,7 @@ import hashlib
 import html
 import logging
 import unicodedata
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Awaitable, Callable, Mapping
 from urllib.parse import urlsplit
 
 from starlette.requests import Request
@@ -21,10 +20,11 @@ from starlette.responses import Response
 
 from ....exceptions import StoreError
 from .contract import OAuthError, RegistrationError
+from .grants import Transaction
 from .redirects import is_loopback
 from .upstream import UpstreamDown
 
-__all__ = ["Asking", "consent_page", "error_page", "guarded", "onward_page", "page", "sign_in_page"]
+__all__ = ["consent_page", "error_page", "guarded", "onward_page", "page", "sign_in_page"]
 
 logger = logging.getLogger(__name__)
 
@@ -55,16 +55,6 @@ _HEADERS = {
 }
 _LONGEST = 300
 """Characters of a text from outside that are shown."""
-
-
-class Asking(NamedTuple):
-    """What a page says about who asks for what. `server` is the name of this server, as users know it."""
-
-    client_name: str | None
-    client_id: str
-    redirect_uri: str
-    scopes: Sequence[str]
-    server: str
 
 
 def page(title: str, body: str, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
@@ -111,9 +101,12 @@ def onward_page(url: str) -> Response:
 
 
 def sign_in_page(
-    asking: Asking, *, action: str, hidden: Mapping[str, str], problem: str | None = None, status: int = 200
+    asked: Transaction, server: str, *, action: str, hidden: Mapping[str, str], problem: str | None = None
 ) -> Response:
-    """Asks for ``username`` and ``password``; the button says ``answer=allow`` or ``answer=deny``."""
+    """Asks for ``username`` and ``password``; the button says ``answer=allow`` or ``answer=deny``.
+
+    `server` is the name of this server, as users know it.
+    """
     alert = f'<p role="alert">{_text(problem)}</p>\n' if problem else ""
     fields = (
         '<label for="username">User name</label>\n'
@@ -122,17 +115,19 @@ def sign_in_page(
         '<input id="password" name="password" type="password" autocomplete="current-password" required>\n'
     )
     form = _form(action, hidden, fields, "Sign in and allow")
-    return page(f"Sign in to {_line(asking.server)}", f"{alert}{_who(asking)}\n{form}", status=status)
+    return page(f"Sign in to {_line(server)}", f"{alert}{_who(asked, server)}\n{form}")
 
 
-def consent_page(asking: Asking, *, action: str, hidden: Mapping[str, str], goes_on_at: str) -> Response:
+def consent_page(
+    asked: Transaction, server: str, *, action: str, hidden: Mapping[str, str], goes_on_at: str
+) -> Response:
     """Asks whether the client may have access; the user then signs in at `goes_on_at`, a host.
 
     The button says ``answer=allow`` or ``answer=deny``.
     """
     then = f"<p>If you allow it, you sign in at <strong>{_text(goes_on_at)}</strong>.</p>\n"
     return page(
-        f"Allow access to {_line(asking.server)}?", f"{_who(asking)}\n{then}{_form(action, hidden, '', 'Allow')}"
+        f"Allow access to {_line(server)}?", f"{_who(asked, server)}\n{then}{_form(action, hidden, '', 'Allow')}"
     )
 
 
@@ -148,23 +143,23 @@ def _form(action: str, hidden: Mapping[str, str], fields: str, allow: str) -> st
     )
 
 
-def _who(asking: Asking) -> str:
+def _who(asked: Transaction, server: str) -> str:
     """A name is what the client says of itself: what can be checked, where the answer goes, stands beside it."""
-    named = f"<strong>{_text(asking.client_name or 'A program without a name')}</strong>"
-    rows = [("Answers go to", _place(asking.redirect_uri)), ("Client", asking.client_id)]
-    host = urlsplit(asking.client_id).hostname if asking.client_id.startswith("https://") else None
+    named = f"<strong>{_text(asked.client_name or 'A program without a name')}</strong>"
+    rows = [("Answers go to", _place(asked.redirect_uri)), ("Client", asked.client_id)]
+    host = urlsplit(asked.client_id).hostname if asked.client_id.startswith("https://") else None
     if host:
         rows.insert(0, ("Published by", host))
-    if asking.scopes:
-        rows.append(("It asks for", ", ".join(asking.scopes)))
+    if asked.scopes:
+        rows.append(("It asks for", ", ".join(asked.scopes)))
     listed = "\n".join(f"<dt>{_text(name)}</dt><dd>{_text(value)}</dd>" for name, value in rows)
     warning = (
         '\n<p class="warning">Its answers go to this computer, where any program can use that name. Allow it only if '
         "you have just started a login yourself.</p>"
-        if _is_local(asking.redirect_uri)
+        if _is_local(asked.redirect_uri)
         else ""
     )
-    return f"<p>{named} asks for access to <strong>{_text(asking.server)}</strong>.</p>\n<dl>\n{listed}\n</dl>{warning}"
+    return f"<p>{named} asks for access to <strong>{_text(server)}</strong>.</p>\n<dl>\n{listed}\n</dl>{warning}"
 
 
 def _place(uri: str) -> str:

@@ -37,7 +37,7 @@ KEPT_SECONDS = 90 * 24 * 3600.0
 """A client that nobody uses for so long is forgotten..."""
 UNUSED_SECONDS = 3 * 24 * 3600.0
 """...and one with which no user ever logged in: sooner the more there are, so that room stays for those who come."""
-_LEAST_SECONDS = 3600.0
+_LEAST_SECONDS = 900.0
 """A user takes so long to log in."""
 _KIND = "oauth-client"
 _NEW = "oauth-client-new"
@@ -228,14 +228,14 @@ async def save_client(
     records: RecordStore,
     client: OAuthClientInformationFull,
     *,
-    limit: int | None = 10_000,
+    limit: int | None = 3_000,
     ttl: float | None = UNUSED_SECONDS,
 ) -> None:
     """Keeps a new client for `ttl` seconds (None: for ever); `renew_client` keeps it longer once a user has logged in.
 
     `limit` is how many there may be that nobody has used, about: several that come at once may pass it (None: for
-    clients of one's own).
-    The fewer there is room for, the shorter `ttl`. Raises RegistrationError("temporarily_unavailable") past it.
+    clients of one's own). The fewer there is room for, the shorter `ttl`. Raises RegistrationError
+    (``temporarily_unavailable``) past it.
     """
     if limit is not None:
         room = 1 - await records.count(_NEW) / limit
@@ -244,12 +244,16 @@ async def save_client(
                 "temporarily_unavailable",
                 f"This server has {limit} new clients and takes no more for now: try again later",
             )
-        ttl = None if ttl is None else max(ttl * room, _LEAST_SECONDS)
+        # Cubed: by the room alone the first ones stay so long that one network has filled it before they are gone.
+        ttl = None if ttl is None else max(ttl * room**3, _LEAST_SECONDS)
     await records.put(_NEW, client.client_id, msgspec.json.encode(client), ttl=ttl)
 
 
 async def load_client(records: RecordStore, client_id: str) -> OAuthClientInformationFull | None:
-    found = await records.get(_KIND, client_id) or await records.get(_NEW, client_id)
+    # Twice, as another request may move it in between: whom nobody knows registers again.
+    found = (
+        await records.get(_KIND, client_id) or await records.get(_NEW, client_id) or await records.get(_KIND, client_id)
+    )
     return record_of(found, OAuthClientInformationFull)
 
 

@@ -267,6 +267,7 @@ class StoredOAuthProvider(OAuthProvider):
             raise TokenError("unsupported_grant_type", "No identity provider is trusted here")
         who = await self.identity_assertion.verify(self, client, params)
         self._check_user(who.subject)
+        await renew_client(self.records, client.client_id)
         seconds = self.identity_assertion.access_token_expiry_seconds
         return await self.issue(client, who.subject, who.scopes, who.resource, who.claims, seconds)
 
@@ -318,7 +319,9 @@ class StoredOAuthProvider(OAuthProvider):
 
     async def use_once(self, kind: str, id: str, seconds: float) -> bool:
         key = hashlib.sha256(id.encode("utf-8", "surrogatepass")).hexdigest()
-        return await self.records.swap(_USED, f"{kind} {key}", None, b"1", ttl=max(seconds, 1.0))
+        # Each in a room of its own: whoever signs assertions all the time must not end what counts logins.
+        room = f"{_USED}-{kind.partition(' ')[0]}"
+        return await self.records.swap(room, f"{kind} {key}", None, b"1", ttl=max(seconds, 1.0))
 
     @property
     def grant_types(self) -> list[str]:

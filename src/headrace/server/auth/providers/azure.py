@@ -14,7 +14,10 @@ _OF_MANY = ("common", "organizations", "consumers")
 
 
 class AzureJWTVerifier(JWTVerifier):
-    """Access tokens of one app registration. `tenant_id`: one tenant; ``common`` and its like take users of all."""
+    """Access tokens of one app registration. `tenant_id`: one tenant; ``common`` and its like take users of all.
+
+    `token_issuer`: what ``iss`` must be; None: the tenant's, where there is one.
+    """
 
     def __init__(
         self,
@@ -24,11 +27,13 @@ class AzureJWTVerifier(JWTVerifier):
         required_scopes: list[str] | None = None,
         identifier_uri: str | None = None,
         base_authority: str = "login.microsoftonline.com",
+        token_issuer: str | None = None,
     ) -> None:
         tenant = f"https://{base_authority}/{tenant_id}"
+        one_tenant = tenant_id not in _OF_MANY and "/" not in tenant_id  # B2C: the tenant, and a policy
         super().__init__(
             jwks_uri=f"{tenant}/discovery/v2.0/keys",
-            issuer=None if tenant_id in _OF_MANY else f"{tenant}/v2.0",
+            issuer=token_issuer or (f"{tenant}/v2.0" if one_tenant else None),
             audience=[client_id, identifier_uri or f"api://{client_id}"],
             algorithm="RS256",
             required_scopes=required_scopes,
@@ -53,6 +58,7 @@ class AzureProvider(OAuthProxy):
         identifier_uri: str | None = None,
         additional_authorize_scopes: list[str] | None = None,
         base_authority: str = "login.microsoftonline.com",
+        token_issuer: str | None = None,
         **options: Unpack[ProxyOptions],
     ) -> None:
         own = [scope for scope in required_scopes if scope not in _OIDC]
@@ -78,8 +84,43 @@ class AzureProvider(OAuthProxy):
                 required_scopes=own,
                 identifier_uri=self.identifier_uri,
                 base_authority=base_authority,
+                token_issuer=token_issuer,
             ),
             base_url=base_url,
+            **settings,
+        )
+
+    @classmethod
+    def from_b2c(
+        cls,
+        *,
+        tenant_name: str,
+        policy_name: str,
+        client_id: str,
+        client_secret: str | None = None,
+        required_scopes: list[str],
+        base_url: str,
+        custom_domain: str | None = None,
+        identifier_uri: str | None = None,
+        token_issuer: str | None = None,
+        **options: Unpack[ProxyOptions],
+    ) -> AzureProvider:
+        """For a user flow of Azure AD B2C. `tenant_name`: without ``.onmicrosoft.com``.
+
+        `token_issuer`: its ``iss`` has the tenant's id in it; without it whatever the policy's keys have signed counts.
+        """
+        directory = f"{tenant_name.removesuffix('.onmicrosoft.com')}.onmicrosoft.com"
+        host = (custom_domain or f"{directory.removesuffix('.onmicrosoft.com')}.b2clogin.com").rstrip("/")
+        settings: ProxyOptions = {"extra_authorize_params": {}, **options}  # its prompt can only be login
+        return cls(
+            client_id=client_id,
+            client_secret=client_secret,
+            tenant_id=f"{directory}/{policy_name}",
+            required_scopes=required_scopes,
+            base_url=base_url,
+            identifier_uri=identifier_uri or f"https://{directory}/{client_id}",
+            base_authority=host.removeprefix("https://"),
+            token_issuer=token_issuer,
             **settings,
         )
 

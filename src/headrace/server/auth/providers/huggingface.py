@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Unpack
+from typing import Any, Unpack
 
 from ..oauth_proxy import OAuthProxy, ProxyOptions
-from ..provider import AccessToken
 from .userinfo import UserinfoVerifier, some
 
 __all__ = ["HuggingFaceProvider", "HuggingFaceTokenVerifier"]
 
 
 class HuggingFaceTokenVerifier(UserinfoVerifier):
-    """Behind the proxy scopes are those that were given with the token."""
-
     url = "https://huggingface.co/oauth/userinfo"
 
-    async def verify_token(self, token: str) -> AccessToken | None:
-        asked = await self.ask(self.url, token)
-        if asked is None or not asked[1].get("sub"):
-            return None
-        user = asked[1]
+    def claims_of(self, user: dict[str, Any]) -> dict[str, Any]:
         names = ("name", "preferred_username", "email", "email_verified", "profile", "picture")
-        claims = {"sub": str(user["sub"]), **some(user, *names), "huggingface_userinfo": user}
-        return AccessToken(
-            token=token, client_id=str(user["sub"]), scopes=str(user.get("scope") or "").split(), claims=claims
-        )
+        return {**some(user, *names), "huggingface_userinfo": user}
 
 
 class HuggingFaceProvider(OAuthProxy):

@@ -8,6 +8,7 @@ from typing import Any, TypedDict
 from ....exceptions import FetchError
 from ....transports.http.fetch import Fetched
 from ..oauth.upstream import fetch_json
+from ..provider import AccessToken
 from ..verifiers import TokenVerifier
 
 __all__ = ["RemoteOptions", "UserinfoVerifier", "some"]
@@ -22,13 +23,32 @@ class RemoteOptions(TypedDict, total=False):
 
 
 class UserinfoVerifier(TokenVerifier):
-    """`ask` and say in `verify_token` what the answer means. `timeout_seconds` for one request."""
+    """`url` is the userinfo endpoint, `claims_of` what is kept of its answer; behind the proxy scopes are those that
+    were given with the token. For other endpoints `ask`, and say in `verify_token` what the answer means.
+
+    `timeout_seconds` for one request.
+    """
+
+    url = ""
 
     def __init__(
         self, required_scopes: Iterable[str] | None = None, timeout_seconds: float = 10.0, base_url: str | None = None
     ) -> None:
         super().__init__(base_url, required_scopes)
         self.timeout_seconds = timeout_seconds
+
+    async def verify_token(self, token: str) -> AccessToken | None:
+        asked = await self.ask(self.url, token)
+        if asked is None or not asked[1].get("sub"):
+            return None
+        user = asked[1]
+        subject, scopes = str(user["sub"]), str(user.get("scope") or "").split()
+        return AccessToken(
+            token=token, client_id=subject, scopes=scopes, claims={**self.claims_of(user), "sub": subject}
+        )
+
+    def claims_of(self, user: dict[str, Any]) -> dict[str, Any]:
+        return user
 
     async def ask(
         self, url: str, token: str, headers: Mapping[str, str] | None = None

@@ -2,34 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Unpack
+from typing import Any, Unpack
 
 from ..jwt import JWTVerifier
 from ..oauth_proxy import OAuthProxy, ProxyOptions
-from ..provider import AccessToken, AuthProvider, RemoteAuthProvider
+from ..provider import AuthProvider, RemoteAuthProvider
 from .userinfo import RemoteOptions, UserinfoVerifier, some
 
 __all__ = ["AuthKitProvider", "WorkOSProvider", "WorkOSTokenVerifier"]
 
 
 class WorkOSTokenVerifier(UserinfoVerifier):
-    """Behind the proxy scopes are those that were given with the token."""
-
     def __init__(
         self, *, authkit_domain: str, required_scopes: list[str] | None = None, timeout_seconds: float = 10.0
     ) -> None:
         super().__init__(required_scopes, timeout_seconds)
         self.url = f"{_url(authkit_domain)}/oauth2/userinfo"
 
-    async def verify_token(self, token: str) -> AccessToken | None:
-        asked = await self.ask(self.url, token)
-        if asked is None or not asked[1].get("sub"):
-            return None
-        user = asked[1]
-        claims = some(user, "sub", "email", "email_verified", "name", "given_name", "family_name")
-        return AccessToken(
-            token=token, client_id=str(user["sub"]), scopes=str(user.get("scope") or "").split(), claims=claims
-        )
+    def claims_of(self, user: dict[str, Any]) -> dict[str, Any]:
+        return some(user, "email", "email_verified", "name", "given_name", "family_name")
 
 
 class WorkOSProvider(OAuthProxy):
