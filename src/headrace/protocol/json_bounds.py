@@ -1,5 +1,5 @@
 """What JSON from outside may be beyond its grammar: UTF-8, nested `MAX_DEPTH` deep at the most, each member of the
-envelope and of `params` once, numbers that a double can hold.
+envelope and of `params` once, numbers that a double can hold, ids of a bounded length.
 
 Every message pays for these checks, so each begins with a count of bytes, at the speed of C; the exact look is for
 what is suspicious.
@@ -10,16 +10,18 @@ from __future__ import annotations
 import json
 from array import array
 from itertools import accumulate
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
 import msgspec
 from msgspec import Raw
 
 from ..exceptions import InvalidRequest, ParseError
 
-__all__ = ["MAX_DEPTH", "check_text", "holds_infinity", "may_repeat", "refuse_repeats"]
+__all__ = ["MAX_DEPTH", "BoundedId", "check_text", "holds_infinity", "may_repeat", "refuse_repeats"]
 
 MAX_DEPTH = 64
+BoundedId = int | Annotated[str, msgspec.Meta(max_length=1024)]
+"""What a client calls a request or its progress: kept as long as a subscription is, and sent with each notice."""
 _NOT_OPENING = bytes(set(range(256)) - set(b"[{"))
 _NOT_MARKS = bytes(set(range(256)) - set(b'[]{}"'))
 _STEPS = bytes.maketrans(b"{}", b"\x01\xff")

@@ -5,13 +5,13 @@ The envelope is decoded once and `params` stay raw. What msgspec does not refuse
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from ..exceptions import InvalidRequest, ParseError
-from .json_bounds import MAX_DEPTH, check_text, may_repeat, refuse_repeats
+from .json_bounds import MAX_DEPTH, BoundedId, check_text, may_repeat, refuse_repeats
 
 __all__ = [
     "MAX_BATCH",
@@ -35,8 +35,6 @@ MAX_BATCH = 50
 """Messages of one array (2025-03-26) that a server takes."""
 _REQUEST = len('{"jsonrpc":"2.0","id":,"method":"","params":}')
 _RESULT = len('{"jsonrpc":"2.0","id":,"result":}')
-_Id = int | Annotated[str, msgspec.Meta(max_length=1024)]
-"""It is kept as long as a subscription is, and goes out with each of its notices."""
 _REPEATED = len(',"id":1')
 """The shortest member that can come twice."""
 
@@ -73,7 +71,7 @@ class _Plain(Struct):
     """A request or a result with all its members, which is what most messages are."""
 
     jsonrpc: Literal["2.0"]
-    id: _Id
+    id: BoundedId
     method: str = ""
     params: Raw = Raw(b"")
     result: Raw = Raw(b"")
@@ -81,7 +79,7 @@ class _Plain(Struct):
 
 class _Envelope(Struct):
     jsonrpc: Literal["2.0"]
-    id: _Id | UnsetType | None = UNSET
+    id: BoundedId | UnsetType | None = UNSET
     method: str | UnsetType = UNSET
     params: Raw = Raw(b"")
     result: Raw = Raw(b"")

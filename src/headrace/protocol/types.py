@@ -11,11 +11,12 @@ Not members of these types: ``jsonrpc``, ``id`` and ``method`` (the envelope, `p
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 import msgspec
 from msgspec import UNSET, Raw
 
+from .json_bounds import BoundedId
 from .spelling import Spelled
 
 # fmt: off
@@ -290,8 +291,7 @@ class RequestMeta(Wire, kw_only=True):
     )
     log_level: str | None = msgspec.field(default=None, name="io.modelcontextprotocol/logLevel")
     """Not checked here: admission says what is wrong with it."""
-    progress_token: int | Annotated[str, msgspec.Meta(max_length=1024)] | None = None
-    """It goes out with each note of progress."""
+    progress_token: BoundedId | None = None
     fastmcp: Any = None
     """No member of the protocol: FastMCP's clients name the version of a component in it."""
 

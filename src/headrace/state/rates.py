@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,7 +16,7 @@ from typing import Any
 
 from ..settings import RATE
 
-__all__ = ["Buckets", "RateLimit", "caller_of", "network_of"]
+__all__ = ["Buckets", "Held", "RateLimit", "caller_of", "network_of"]
 
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 MAX_CALLERS = 50_000
@@ -95,6 +95,15 @@ class Buckets:
                 self._full_at.popitem(last=False)
         while len(self._full_at) >= self._max_callers:
             self._full_at.popitem(last=False)
+
+
+class Held(Counter[str]):
+    """How much each caller holds now; nothing is kept of one that holds nothing."""
+
+    def release(self, caller: str) -> None:
+        self[caller] -= 1
+        if not self[caller]:
+            del self[caller]
 
 
 def caller_of(principal: str | None, scope: Mapping[str, Any] | None) -> str:

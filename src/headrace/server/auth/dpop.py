@@ -5,13 +5,13 @@ from __future__ import annotations
 import secrets
 import time
 import warnings
-from collections import Counter
 from collections.abc import Callable, MutableMapping
 from hashlib import sha256
 from hmac import compare_digest
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
+from ...state.rates import Held
 from ...transports.http.answer import Denied, Headers, Refuse, retry_after
 from .challenge import ProofError
 from .compact import BadToken, Compact, algorithms_of, base64url, read_compact, require_joserfc
@@ -55,7 +55,7 @@ class DPoP:
         self._renew_at = 0.0
         self._seen: dict[bytes, tuple[float, str]] = {}
         """The digest of a proof's key and jti, when nobody would take it any more, and whose it is."""
-        self._seen_of = Counter[str]()
+        self._seen_of = Held()
 
     def nonces(self) -> tuple[str, ...]:
         """Those that are good, the newest first; empty where none is asked for."""
@@ -143,9 +143,7 @@ class DPoP:
         digest = sha256(f"{thumbprint} {id}".encode("utf-8", "surrogatepass")).digest()
         while self._seen and next(iter(self._seen.values()))[0] <= now:
             _, whose = self._seen.pop(next(iter(self._seen)))
-            self._seen_of[whose] -= 1
-            if not self._seen_of[whose]:
-                del self._seen_of[whose]
+            self._seen_of.release(whose)
         if digest in self._seen:
             raise ProofError("invalid_dpop_proof", "The DPoP proof was used before")
         # Forgetting one would let it be used again. So who has more than an equal share of the room waits, and nobody

@@ -189,8 +189,7 @@ class OAuthProxy(StoredOAuthProvider):
         id = of_query(request).require("transaction")
         transaction, upstream = await self.waiting(id), await self.upstream()
         browser = self._binding.opened(request)
-        if not await self.is_opened_by(id, browser):
-            raise AuthorizeError("invalid_request", "This login was begun in another browser, or without cookies")
+        await self.open_in(id, browser)
         if await self._needs_no_answer(browser, transaction):
             response = redirect(await self._onward(id, transaction, browser))
         else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Awaitable
 from functools import partial
 
@@ -11,7 +10,7 @@ from ...protocol.input_required import Sealer
 from ...protocol.jsonrpc import Notification, Request, Response
 from ...protocol.types import Params
 from ...protocol.versions import LATEST, Era
-from ...state.rates import caller_of
+from ...state.rates import Held, caller_of
 from ..notices import Subscription, grant
 from ..peers import Envelope
 from ..questions import Emit
@@ -36,7 +35,7 @@ class Modern:
         self._sealer = sealer
         self._max_per_client = max_per_client
         self._open: set[tuple[Subscription, Stream, Era]] = set()
-        self._open_of = Counter[str]()
+        self._open_of = Held()
         """How many each client has, or has asked for just now."""
 
     def request(self, post: Post, request: Request, params: Params) -> Awaitable[None]:
@@ -103,9 +102,7 @@ class Modern:
                 service.notices.remove(subscription)
                 self._open.discard(entry)
         finally:
-            self._open_of[client] -= 1
-            if not self._open_of[client]:
-                del self._open_of[client]
+            self._open_of.release(client)
 
     def drain(self) -> None:
         """Shutdown: every subscription gets its completing response."""

@@ -15,20 +15,19 @@ from ....exceptions import StoreError
 from .contract import oauth_error
 from .parameters import Parameters, of_form
 
-__all__ = ["NO_STORE", "answered", "busy", "error_answer", "json_answer", "out_of_order", "redirect"]
+__all__ = ["NO_STORE", "answered", "busy", "error_answer", "json_answer", "redirect"]
 
 logger = logging.getLogger(__name__)
 
 NO_STORE = {"cache-control": "no-store", "pragma": "no-cache"}
 _STATUS = {"invalid_client": 401, "temporarily_unavailable": 503}
+_RETRY_SECONDS = 5
 
 
 async def answered(request: Request, answer: Callable[[Parameters], Awaitable[Response]]) -> Response:
     """An answer to a form, with OAuth's errors as JSON."""
     try:
         return await answer(await of_form(request))
-    except StoreError as error:
-        return out_of_order(error)
     except Exception as error:
         response = error_answer(error)
         if response.status_code == 401 and "authorization" in request.headers:
@@ -45,13 +44,16 @@ def redirect(url: str) -> Response:
 
 
 def error_answer(error: Exception) -> Response:
-    """Raises it again where it is none of OAuth's."""
+    """Raises it again where it is neither OAuth's nor the store's."""
+    if isinstance(error, StoreError):
+        logger.error("The store of the authorization server failed", exc_info=error)
+        return busy(503, "The server is out of order: try again later", _RETRY_SECONDS)
     said = oauth_error(error)
     if said is None:
         raise error
     status = _STATUS.get(said.error, 400)
     if status == 503:
-        return busy(status, said.error_description, 5)
+        return busy(status, said.error_description, _RETRY_SECONDS)
     members = {"error": said.error, "error_description": said.error_description}
     return json_answer(status, {name: text for name, text in members.items() if text})
 
@@ -61,8 +63,3 @@ def busy(status: int, why: str | None, wait: float) -> Response:
     response = json_answer(status, {"error": "temporarily_unavailable", "error_description": why or "Try again later"})
     response.headers["retry-after"] = str(math.ceil(wait))
     return response
-
-
-def out_of_order(error: StoreError) -> Response:
-    logger.error("The store of the authorization server failed", exc_info=error)
-    return busy(503, "The server is out of order: try again later", 5)

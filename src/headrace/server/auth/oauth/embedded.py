@@ -17,7 +17,7 @@ from .grants import Grant, Transaction
 from .pages import guarded, onward_page, sign_in_page
 from .parameters import of_form, of_query
 from .passwords import Users, authenticator_of
-from .stored import TRANSACTION_SECONDS, StoredOAuthProvider, StoredOptions
+from .stored import OTHER_BROWSER, TRANSACTION_SECONDS, StoredOAuthProvider, StoredOptions
 
 __all__ = ["EmbeddedOAuthProvider", "InMemoryOAuthProvider"]
 
@@ -77,7 +77,7 @@ class EmbeddedOAuthProvider(StoredOAuthProvider):
     async def _ask(self, request: Request) -> Response:
         id = of_query(request).require("transaction")
         transaction, browser = await self.waiting(id), self._binding.opened(request)
-        self._check(await self.is_opened_by(id, browser))
+        await self.open_in(id, browser)
         response = self._page(transaction, id, browser)
         self._binding.remember(response, browser)
         return response
@@ -87,7 +87,8 @@ class EmbeddedOAuthProvider(StoredOAuthProvider):
         id = form.require("transaction")
         transaction = await self.waiting(id)
         browser = self._binding.answered_by(request, form.get("csrf", ""), id, transaction.client_id)
-        self._check(browser is not None)
+        if browser is None:
+            raise TokenError("invalid_request", OTHER_BROWSER)
         if form.get("answer") == "deny":
             return onward_page(await self.refuse(id, "access_denied", "The user said no"))
         name, password, network = form.get("username", ""), form.get("password", ""), caller_of(None, request.scope)
@@ -98,7 +99,7 @@ class EmbeddedOAuthProvider(StoredOAuthProvider):
         subject = await self._subject(name, password)
         if subject is None:
             problem = "User name or password are wrong"
-            return self._page(transaction, id, browser or "", problem)
+            return self._page(transaction, id, browser, problem)
         self._networks.give_back(network)
         return onward_page(await self.complete(id, subject=subject, claims={"preferred_username": name}))
 
@@ -106,10 +107,6 @@ class EmbeddedOAuthProvider(StoredOAuthProvider):
         hidden = {"transaction": id, "csrf": self._binding.form_token(browser, id, transaction.client_id)}
         server = self.resource_name or transaction.resource
         return sign_in_page(transaction, server, action=f"{self.base_url}/login", hidden=hidden, problem=problem)
-
-    def _check(self, same_browser: bool) -> None:
-        if not same_browser:
-            raise TokenError("invalid_request", "This login was begun in another browser, or without cookies")
 
     async def _may_try(self, id: str, name: str) -> bool:
         """Counted before the password is checked, so that many tries at once are counted, too."""

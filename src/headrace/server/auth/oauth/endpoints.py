@@ -23,7 +23,7 @@ from ....exceptions import StoreError
 from ....redaction import log_failure
 from ....state.rates import Buckets, RateLimit, caller_of
 from ..metadata import document_route
-from .answers import NO_STORE, answered, busy, error_answer, json_answer, out_of_order, redirect
+from .answers import NO_STORE, answered, busy, error_answer, json_answer, redirect
 from .assertions import ALGORITHMS
 from .cimd import network
 from .client_auth import METHODS, authenticate, known_client
@@ -299,8 +299,6 @@ class AuthorizationServer:
             if wait:
                 return busy(429, "Too many programs were registered from your network: try again later", wait)
             await self._provider.register_client(client)
-        except StoreError as error:
-            return out_of_order(error)
         except Exception as error:
             return error_answer(error)
         return json_answer(201, msgspec.to_builtins(client))

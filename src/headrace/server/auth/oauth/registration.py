@@ -20,7 +20,7 @@ from ....state.records import RecordStore
 from .contract import OAuthClientInformationFull, RegistrationError
 from .kept import record_of
 from .parameters import SCOPES
-from .redirects import check_redirect_uri, is_loopback, parse_uri
+from .redirects import check_redirect_uri, is_loopback_host, parse_uri
 
 __all__ = [
     "KEPT_SECONDS",
@@ -146,7 +146,7 @@ def _check_redirects(client: OAuthClientInformationFull, needed: bool, patterns:
 
 def _is_local_name(uri: str) -> bool:
     host = (parse_uri(uri).host or "").lower()
-    return host == "localhost" or host.endswith(".localhost") or is_loopback(f"http://{host}/")
+    return host.endswith(".localhost") or is_loopback_host(host)
 
 
 def _check_texts(client: OAuthClientInformationFull) -> None:

@@ -44,6 +44,7 @@ TRANSACTION_SECONDS = 600
 MAX_TRANSACTIONS = 20_000
 """Whoever asks begins one: they must not fill the disk."""
 CODE_SECONDS = 120
+OTHER_BROWSER = "This login was begun in another browser, or without cookies"
 _TRANSACTION = "oauth-transaction"
 _OPENED = "oauth-opened"
 _USED = "oauth-used"
@@ -157,10 +158,14 @@ class StoredOAuthProvider(OAuthProvider):
         """The same. Raises AuthorizeError where it is over."""
         return _there(await self.transaction(id))
 
-    async def is_opened_by(self, id: str, browser: str) -> bool:
-        """Whoever opens a page first answers it: what was captured is worth nothing in another browser."""
+    async def open_in(self, id: str, browser: str) -> None:
+        """Whoever opens a page first answers it: what was captured is worth nothing in another browser.
+
+        Raises AuthorizeError there.
+        """
         first = await self.records.swap(_OPENED, id, None, browser.encode(), ttl=TRANSACTION_SECONDS)
-        return first or await self.records.get(_OPENED, id) == browser.encode()
+        if not first and await self.records.get(_OPENED, id) != browser.encode():
+            raise AuthorizeError("invalid_request", OTHER_BROWSER)
 
     async def complete(
         self, id: str, *, subject: str, claims: Mapping[str, Any] | None = None, extra: bytes = b""
